@@ -403,6 +403,15 @@ def test_few_items_and_no_spread_give_no_interval(grid_file: Path, tmp_path: Pat
     assert "(no interval)" in write_comparison(summary, tmp_path).read_text(encoding="utf-8")
 
 
+def test_the_interval_of_a_pass_rate_stays_within_what_a_rate_can_be(grid_file: Path) -> None:
+    comparison = load_comparison(grid_file, ["seeds=[1,2]", "strategies=[random,longest]", "rates=[0.4]", "units=[tokens]"])
+    rates = {1: {f"t{n}": 1.0 - (n == 0) for n in range(12)}, 2: {f"t{n}": 1.0 for n in range(12)}}
+    done = [(cell, result(cell.seed, 0.0) | {"values": {"pass@1": rates[cell.seed], "loss": rates[cell.seed]}}) for cell in cells(comparison)]
+    figures = summarise(comparison, done, cells(comparison), {"values": {}})["rows"][0]["metrics"]
+    assert figures["loss"]["interval"][1] > 1.0  # the same values, of no rate
+    assert figures["pass@1"]["interval"] == pytest.approx([figures["loss"]["interval"][0], 1.0])
+
+
 def test_a_seed_that_a_rival_lacks_is_left_out_of_the_difference_and_told(grid_file: Path, tmp_path: Path) -> None:
     """`minus random (mean of 2)` was of one draw where the other was not done, without a word."""
     draws = "strategies=[random,{name: random-2, strategy: random, draw: 1},longest]"

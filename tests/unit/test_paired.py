@@ -102,6 +102,15 @@ def test_a_rank_correlation_is_said_with_its_size_sign_and_certainty(
     assert relation(rho, None if rho is None else spearman_interval(rho, records)) == said
 
 
+def test_ranks_that_agree_in_full_are_no_certainty() -> None:
+    for records in (4, 5, 8, 50):
+        low, high = spearman_interval(1.0, records) or (1.0, 1.0)
+        assert high == 1.0
+        assert low < 1.0 - 12.0 / (records**3 - records)
+        assert spearman_interval(-1.0, records) == [-1.0, -low]
+    assert (spearman_interval(1.0, 4) or [1.0])[0] < 0.0  # one order of 24 agrees by chance, and one is its reverse
+
+
 @pytest.mark.parametrize("strength", [0.0, 0.5, 1.5])
 def test_the_interval_of_spearman_covers(strength: float) -> None:
     """Against the value of a very large sample; 95 % nominal."""

@@ -58,6 +58,7 @@ def test_interval_of_verdicts_is_the_binomial_one() -> None:
     assert estimate.interval == pytest.approx((low, high), abs=1.01 / 164)
     assert estimate == mean_estimate(values)
     assert mean_estimate([1.0] * 10).interval == (1.0, 1.0)
+    assert mean_estimate([0.7]).interval is None  # one task says nothing of others
 
 
 def test_pairing_narrows_the_interval() -> None:

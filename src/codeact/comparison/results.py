@@ -231,10 +231,16 @@ def _interval(values: Floats) -> list[float] | None:
 
 
 def _value_interval(metric: str, values: Floats) -> list[float] | None:
-    """Of a mean; of a pass rate of one seed, or that is the same in all tasks and seeds, the interval over tasks that `evaluate` gives, which has a width."""
-    if is_pass(metric) and (len(values) == 1 or np.ptp(values) == 0.0):
-        return list(rate_estimate(values.mean(axis=0).tolist()).interval)
-    return _interval(values)
+    """Of a mean; of a pass rate within 0 to 1.
+
+    Of a pass rate of one seed, or that is the same in all tasks and seeds, it is the interval over tasks that `evaluate` gives, which has a width.
+    """
+    if not is_pass(metric):
+        return _interval(values)
+    if len(values) == 1 or np.ptp(values) == 0.0:
+        return rate_estimate(values.mean(axis=0).tolist()).ends()
+    ends = _interval(values)
+    return None if ends is None else [max(0.0, ends[0]), min(1.0, ends[1])]
 
 
 def _mean(values: Mapping[str, float] | None) -> float | None:

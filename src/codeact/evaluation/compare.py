@@ -202,7 +202,7 @@ def paired(base_dir: Path, tuned_dir: Path, name: str, metric: str) -> dict[str,
         estimate = paired_difference(before, after)
         found |= {
             # The percentile interval of a few tasks is too narrow to support a claim.
-            "interval": list(estimate.interval) if tasks >= FEWEST_TASKS else None,
+            "interval": estimate.ends() if tasks >= FEWEST_TASKS else None,
             "method": f"mean over tasks, paired bootstrap over tasks ({RESAMPLES:,} resamples, seed 0)",
         }
     return {**found, "verdict": verdict(metric, found["interval"], found.get("p_value", 0.0))}

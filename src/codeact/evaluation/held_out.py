@@ -130,7 +130,7 @@ def figures(records: Sequence[Record], bits: Mapping[str, Mapping[str, Any]], ve
     return {
         "version": version,
         "bits_per_byte": estimate.value if estimate else None,
-        "bits_per_byte_interval": list(estimate.interval) if estimate else None,
+        "bits_per_byte_interval": estimate.ends() if estimate else None,
         "bits_per_byte_tasks": len(finite),
         "tasks": 0, "task_ids": [], "pass@1": None, "interval": None, "passed": 0, "tasks_in_set": len(records), "missing": [],
     }  # fmt: skip

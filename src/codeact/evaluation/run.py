@@ -328,7 +328,7 @@ def _figures(
     shared = {
         "version": task_set.version,
         "bits_per_byte": likelihood.value if likelihood else None,
-        "bits_per_byte_interval": list(likelihood.interval) if likelihood else None,
+        "bits_per_byte_interval": likelihood.ends() if likelihood else None,
         "bits_per_byte_tasks": len(finite),
         **_margins(task_set, bits, seed),
     }
@@ -363,11 +363,11 @@ def _margins(task_set: TaskSet, bits: Mapping[str, Row], seed: int) -> dict[str,
     prefers = rate_estimate([float(both[0] > 0) for both in found], seed)
     return {
         "margin": whole.value,
-        "margin_interval": list(whole.interval),
+        "margin_interval": whole.ends(),
         "margin_per_token": per_token.value,
-        "margin_per_token_interval": list(per_token.interval),
+        "margin_per_token_interval": per_token.ends(),
         "prefers_right": prefers.value,
-        "prefers_right_interval": list(prefers.interval),
+        "prefers_right_interval": prefers.ends(),
         "margin_tasks": len(found),
     }
 
@@ -379,7 +379,7 @@ def _pass_figures(outcomes: Mapping[str, Sequence[bool]], seed: int) -> dict[str
     for k in (k for k in KS if k <= fewest):
         estimate = rate_estimate([pass_at_k(len(p), sum(p), k) for p in outcomes.values()], seed)
         figures[f"pass@{k}"] = estimate.value
-        figures["interval" if k == 1 else f"pass@{k}_interval"] = list(estimate.interval)
+        figures["interval" if k == 1 else f"pass@{k}_interval"] = estimate.ends()
     return figures
 
 

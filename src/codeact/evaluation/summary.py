@@ -51,7 +51,7 @@ def _task_set(name: str, figures: Mapping[str, Any]) -> str:
         parts.append(f"bits per byte {figures['bits_per_byte']:.4f}")
         parts += [f"{figures['bits_per_byte_tasks']} of {amount(figures['tasks_in_set'], 'record')}"] if name == NAME else []
     if figures.get("margin") is not None:
-        low, high = figures["margin_interval"]
+        between = "" if figures["margin_interval"] is None else " [{:+.2f}, {:+.2f}]".format(*figures["margin_interval"])
         twins = amount(figures["margin_tasks"], "buggy twin")
-        parts.append(f"margin over {twins} {figures['margin']:+.2f} nats [{low:+.2f}, {high:+.2f}], right ones likelier {figures['prefers_right']:.1%}")
+        parts.append(f"margin over {twins} {figures['margin']:+.2f} nats{between}, right ones likelier {figures['prefers_right']:.1%}")
     return f"{name} {figures['version']}: " + ", ".join(parts)

@@ -51,14 +51,16 @@ def _ranks(values: Floats) -> Floats:
 def spearman_interval(rho: float, records: int) -> list[float] | None:
     """95 % interval of a rank correlation by Fisher's z with the variance of Bonett and Wright (2000, doi:10.1007/BF02294183).
 
-    None for fewer than four records.
+    None for fewer than four records. Where the ranks agree in full the formula has no width; there its inner end is that of the next
+    value that ranks without ties can have, 1 - 12 / (n^3 - n), and the outer end is 1.
     """
     if records < 4:
         return None
-    if abs(rho) >= 1.0:
-        return [rho, rho]
-    half = NORMAL_QUANTILE * math.sqrt((1.0 + rho * rho / 2.0) / (records - 3))
-    return [math.tanh(math.atanh(rho) - half), math.tanh(math.atanh(rho) + half)]
+    most = 1.0 - 12.0 / (records**3 - records)
+    value = max(-most, min(most, rho))
+    half = NORMAL_QUANTILE * math.sqrt((1.0 + value * value / 2.0) / (records - 3))
+    ends = math.tanh(math.atanh(value) - half), math.tanh(math.atanh(value) + half)
+    return [min(ends[0], rho) if rho > -1.0 else -1.0, max(ends[1], rho) if rho < 1.0 else 1.0]
 
 
 def mid_ranks(values: Floats) -> Floats:

@@ -16,11 +16,15 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean over tasks with its interval; `interval` is (low, high)."""
+    """A mean over tasks with its interval; `interval` is (low, high), None where one task says nothing of others."""
 
     value: float
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
     tasks: int
+
+    def ends(self) -> list[float] | None:
+        """The interval as JSON has it."""
+        return None if self.interval is None else list(self.interval)
 
 
 def pass_at_k(samples: int, correct: int, k: int) -> float:
@@ -50,7 +54,7 @@ def pass_at_k(samples: int, correct: int, k: int) -> float:
 
 
 def mean_estimate(values: Sequence[float] | np.ndarray, seed: int = 0) -> Estimate:
-    """Mean over tasks with a 95 % percentile bootstrap interval (Efron 1979; 10,000 resamples of the tasks).
+    """Mean over tasks with a 95 % percentile bootstrap interval (Efron 1979; 10,000 resamples of the tasks); None over one task.
 
     Args:
         values: one per task, for example its pass@1.
@@ -61,7 +65,7 @@ def mean_estimate(values: Sequence[float] | np.ndarray, seed: int = 0) -> Estima
     data = np.asarray(values, dtype=np.float64)
     if data.size == 0:
         raise InputError("an interval needs at least one task; there is none")
-    return Estimate(float(data.mean()), _interval(data, seed), data.size)
+    return Estimate(float(data.mean()), _interval(data, seed) if data.size > 1 else None, data.size)
 
 
 def rate_estimate(values: Sequence[float], seed: int = 0) -> Estimate:
