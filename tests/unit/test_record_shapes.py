@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -292,31 +291,6 @@ def test_turns_that_are_arrow_maps_are_read(tmp_path: Path) -> None:
     assert turns(api.preview(str(tmp_path / "a.parquet"), show=1)) == [U, A]
 
 
-@pytest.mark.parametrize(
-    "value", ['[{"name": "f", "parameters": {}}]', [{"type": "function", "function": {"name": "f", "parameters": {}}}]]
-)
-@pytest.mark.parametrize("column", ["tools", "functions", "tool-definitions"])
-def test_tools_are_one_form(column: str, value: Any, tmp_path: Path) -> None:
-    found = read(tmp_path, {"messages": PLAIN, column: value})
-    assert found["shown"][0]["tools"] == [{"type": "function", "function": {"name": "f", "parameters": {}}}]
-
-
-@pytest.mark.parametrize(
-    "row",
-    [
-        {"messages": [{"role": "system", "content": "", "tools": [{"name": "f", "parameters": {}}]}, *PLAIN]},
-        {"messages": json.dumps([{"role": "system", "content": "", "tools": [{"name": "f", "parameters": {}}]}, *PLAIN])},
-        {"messages": PLAIN, "tools": [{"functionDeclarations": [{"name": "f", "parameters": {}}]}]},
-        {"messages": PLAIN, "tools": [{"name": "f", "input_schema": {}}]},
-    ],
-    ids=["of a system turn", "of a system turn in text", "Gemini", "Anthropic"],
-)
-def test_tools_of_others_are_the_same_form(row: Row, tmp_path: Path) -> None:
-    assert read(tmp_path, row)["shown"][0]["tools"] == [
-        {"type": "function", "function": {"name": "f", "parameters": {}}}
-    ]
-
-
 def test_all_rows_settle_the_format(tmp_path: Path) -> None:
     """Neither the first row nor the first 1,000 decide: shapes may be mixed, and columns may come late."""
     rows: list[Row] = [{"instruction": f"i{n}", "output": "o"} for n in range(1200)]
@@ -330,67 +304,6 @@ def test_all_rows_settle_the_format(tmp_path: Path) -> None:
     assert found["forms"] == {"instruction/output": 1201, "prompt/completion": 1, "messages": 1}
     assert turns(found, 1200) == [("user", "später"), ("assistant", "c")]
     assert turns(found, 1202)[0] == S
-
-
-def test_plain_rows_among_preference_pairs(tmp_path: Path) -> None:
-    rows: list[Row] = [
-        {"prompt": U[1], "chosen": A[1], "rejected": "x"},
-        {"prompt": U[1], "completion": A[1], "chosen": None, "rejected": None},
-        {"prompt": U[1], "completion": None, "chosen": "", "rejected": "x"},
-        {"messages": PLAIN, "chosen": None},
-        {"messages": [*PLAIN, PLAIN[0]], "rejected": [PLAIN[1]]},
-    ]
-    found = read(tmp_path, *rows)
-    assert [one["row"] for one in found["shown"]] == [1, 2, 4]
-    assert all(turns(found, n) == [U, A] for n in range(3))
-    assert found["rejected"] == {"empty": 2}
-
-
-ASKED = {"role": "user", "content": "My name?"}
-EARLIER = [{"role": "user", "content": "I am Ann."}, {"role": "assistant", "content": "Hi Ann."}]
-FRENCH = {"role": "system", "content": "Answer in French."}
-ANN = {"role": "assistant", "content": "Ann"}
-JOINED: list[tuple[Row, list[Row]]] = [
-    ({"prompt": [FRENCH, ASKED], "chosen": [ASKED, ANN], "rejected": [ASKED, ANN]}, [FRENCH, ASKED, ANN]),
-    ({"prompt": [*EARLIER, ASKED], "chosen": [ASKED, ANN], "rejected": [ASKED, ANN]}, [*EARLIER, ASKED, ANN]),
-    ({"prompt": [*EARLIER, ASKED], "chosen": [*EARLIER, ASKED, ANN], "rejected": [ANN]}, [*EARLIER, ASKED, ANN]),
-    ({"prompt": [FRENCH, ASKED], "chosen": [*EARLIER, ASKED, ANN], "rejected": [ANN]}, [FRENCH, *EARLIER, ASKED, ANN]),
-    ({"prompt": "My name?", "chosen": [FRENCH, ASKED, ANN], "rejected": [ANN]}, [FRENCH, ASKED, ANN]),
-    ({"prompt": "My name?", "completion": [ASKED, ANN]}, [ASKED, ANN]),
-    ({"prompt": [FRENCH, ASKED], "completion": [FRENCH, ASKED, ANN]}, [FRENCH, ASKED, ANN]),
-    ({"history": [*EARLIER, ASKED], "prompt": "My name?", "completion": "Ann"}, [*EARLIER, ASKED, ANN]),
-    # an earlier turn that the chosen conversation words otherwise: it is a conversation of its own
-    ({"prompt": [*EARLIER, ASKED], "chosen": [EARLIER[0], {"role": "assistant", "content": "<think>x</think>Hi Ann."}, ASKED, ANN], "rejected": [ANN]},
-     [EARLIER[0], {"role": "assistant", "content": "<think>x</think>Hi Ann."}, ASKED, ANN]),
-    ({"prompt": [{"role": "system", "content": "Antworte."}, ASKED], "chosen": [FRENCH, ASKED, ANN], "rejected": [ANN]}, [FRENCH, ASKED, ANN]),
-    ({"prompt": [FRENCH], "chosen": [FRENCH, ASKED, ANN], "rejected": [ANN]}, [FRENCH, ASKED, ANN]),
-    ({"prompt": [FRENCH], "chosen": [ASKED, ANN], "rejected": [ANN]}, [FRENCH, ASKED, ANN]),
-    # asked a second time
-    ({"history": [ASKED, ANN], "prompt": "My name?", "completion": "Ann"}, [ASKED, ANN, ASKED, ANN]),
-]
-
-
-@pytest.mark.parametrize(("row", "wanted"), JOINED)
-def test_a_question_in_two_columns_is_said_once_and_nothing_before_it_is_lost(row: Row, wanted: list[Row], tmp_path: Path) -> None:
-    assert turns(read(tmp_path, row)) == [(turn["role"], turn["content"]) for turn in wanted]
-
-
-def test_two_columns_that_lead_to_the_question_otherwise_are_refused(tmp_path: Path) -> None:
-    rows = [{"prompt": [*EARLIER, ASKED], "chosen": [*before, ASKED, ANN], "rejected": [ANN]} for before in (PLAIN, PLAIN[:1])]
-    found = read(tmp_path, *rows)
-    assert [one["row"] for one in found["shown"]] == [1]
-    assert found["rejected"] == {"invalid": 1}
-
-
-def test_a_prompt_that_ends_with_the_result_of_a_call_is_said_once(tmp_path: Path) -> None:
-    def asked(identity: str) -> list[Row]:
-        call = {"id": identity, "type": "function", "function": {"name": "weather", "arguments": "{}"}}
-        return [{"role": "user", "content": "Weather?"}, {"role": "assistant", "content": "", "tool_calls": [call]}, {"role": "tool", "content": "sunny"}]
-
-    row = {"prompt": asked("a"), "chosen": [*asked("b"), ANN], "rejected": [*asked("b"), ANN]}
-    wanted = [("user", "Weather?"), ("assistant", "weather({})"), ("tool", "sunny"), ("assistant", "Ann")]
-    assert turns(read(tmp_path, row)) == wanted
-    assert turns(read(tmp_path, {"prompt": asked("a"), "completion": [*asked("a"), ANN]})) == wanted
 
 
 def test_nothing_small_is_lost(tmp_path: Path) -> None:
@@ -428,31 +341,6 @@ def test_questions_about_files_of_pictures_are_text(tmp_path: Path) -> None:
 def test_images_of_docker_beside_a_tag_are_no_pictures(column: str, value: str, asked: str, refused: bool, tmp_path: Path) -> None:
     row = {"messages": [{"role": "user", "content": asked}, PLAIN[1]], column: value}
     assert read(tmp_path, row)["rejected"] == ({"media": 1} if refused else {})
-
-
-def test_parquet_gives_a_tool_only_what_it_declares(tmp_path: Path) -> None:
-    def row(name: str, argument: str, value: str) -> Row:
-        schema = {"type": "object", "properties": {argument: {"type": "string"}}}
-        call = {"type": "function", "function": {"name": name, "arguments": {argument: value}}}
-        said = {"role": "assistant", "content": "", "tool_calls": [call]}
-        return {"messages": [PLAIN[0], said], "tools": [{"type": "function", "function": {"name": name, "parameters": schema}}]}
-
-    rows = [row("weather", "city", "Paris"), row("time", "zone", "CET")]
-    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
-    found, plain = api.preview(str(tmp_path / "a.parquet"), show=2), read(tmp_path, *rows)
-    assert [turns(found, n)[1] for n in range(2)] == [("assistant", 'weather({"city": "Paris"})'), ("assistant", 'time({"zone": "CET"})')]
-    assert [json.loads(one["tools"]) if isinstance(one["tools"], str) else one["tools"] for one in found["shown"]] == [
-        json.loads(one["tools"]) if isinstance(one["tools"], str) else one["tools"] for one in plain["shown"]
-    ]
-
-
-def test_what_means_something_stays_in_a_schema(tmp_path: Path) -> None:
-    schema = {"type": "object", "properties": {"a": {"anyOf": [{"type": "string"}, {"const": None}], "default": {"z": None}, "title": None}}}
-    odd = [{"name": "f", "parameters": schema}, {"name": {"x": 1}, "title": "t"}]
-    call = {"name": "f", "arguments": {"a": None}}
-    found = read(tmp_path, {"messages": [PLAIN[0], {"role": "assistant", "content": "", "tool_calls": [call]}], "tools": odd})
-    assert turns(found)[1] == ("assistant", 'f({"a": null})')
-    assert '{"anyOf": [{"type": "string"}, {"const": null}], "default": {"z": null}}' in json.dumps(found["shown"][0]["tools"]).replace('\\"', '"')
 
 
 def test_missing_values_are_no_text(tmp_path: Path) -> None:
