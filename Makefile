@@ -12,8 +12,8 @@ demo: .venv/.demo-ready
 	$(PY) -m codeact demo
 
 # a file of tests stays in one process; files with slow tests come first (tests/conftest.py), not those with many;
-# two processes more than cores, since many tests wait for a limit or for a process of their own
-SHARED := -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2) --dist loadfile --no-loadscope-reorder
+# one process more than cores, since some tests wait for a limit or for a process of their own
+SHARED := -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist loadfile --no-loadscope-reorder
 
 test: .venv/.dev-ready
 	@sh scripts/sandbox_ready.sh
