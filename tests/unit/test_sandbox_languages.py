@@ -47,7 +47,7 @@ def prey(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
 
 def kept() -> dict[str, tuple[int, int, int, int]]:
     """What later runs take from the cache: size, time, mode and links of each header."""
-    found = {path: path.stat() for path in cache_dir().glob("cpp-build-*/*")}
+    found = {path: path.stat() for path in cache_dir().glob("cpp-compiled-*/*")}
     return {str(path): (one.st_size, one.st_mtime_ns, one.st_mode, one.st_ino) for path, one in found.items()}
 
 

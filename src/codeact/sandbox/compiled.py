@@ -21,7 +21,7 @@ from codeact.sandbox.backends import Backend
 from codeact.sandbox.calls import Outcome
 from codeact.sandbox.process import Limits, Process, Stop
 from codeact.sandbox.seccomp import Profile, build_filter, machine
-from codeact.sandbox.toolchains import Toolchain, toolchain
+from codeact.sandbox.toolchains import CPP, Toolchain, toolchain
 
 GIB = 1 << 30
 GO_PROGRAM = """package main
@@ -31,6 +31,34 @@ import (
 )
 func TestNothing(t *testing.T) {
     assert.Equal(t, md5.Size, 16, fmt.Sprint(math.Pi, rand.Int(), regexp.QuoteMeta(""), sort.IsSorted(nil), strconv.Itoa(1), time.Now()), strings.ToUpper(""))
+}
+"""
+# The compiler's classes that it loads are those that most programs need.
+JAVA_PROGRAM = """import java.util.*;
+import java.util.function.*;
+import java.util.stream.*;
+class Prelude<T extends Comparable<T>> extends ArrayList<T> {
+    enum Kind { ONE, TWO }
+    private static final Map<String, List<Integer>> kept = new HashMap<>();
+    @Override public boolean add(T one) { return super.add(one); }
+    @SuppressWarnings("unchecked") static <K> K of(Object given) { return (K) given; }
+    public static void main(String[] words) throws Throwable {
+        int[] numbers = {3, 1, 2};
+        long sum = 0;
+        for (int number : numbers) { sum += number % 2 == 0 ? number : -number; }
+        while (sum < 10) { sum++; if (sum == 7) continue; }
+        try { Object found = of(words.length > 9 ? "a" : 1.5); if (found instanceof String) throw new IllegalStateException("not " + found); }
+        catch (RuntimeException error) { System.err.println(error.getMessage() + sum); throw error; } finally { kept.clear(); }
+        switch (Kind.ONE) { case ONE: sum++; break; default: sum--; }
+        switch (words.length > 0 ? words[0] : "") { case "a": sum++; break; default: }
+        List<String> texts = Arrays.asList("a", "b");
+        Function<String, Integer> length = String::length;
+        Collections.sort(texts, (one, other) -> other.compareTo(one));
+        assert texts.stream().map(length).collect(Collectors.toList()).equals(List.of(1, 1)) : "no " + texts;
+        for (Map.Entry<String, List<Integer>> one : kept.entrySet()) { one.getValue().add((int) sum); }
+        Runnable later = new Runnable() { public void run() { System.out.println(kept); } };
+        later.run();
+    }
 }
 """
 # Runtimes reserve far more addresses than they use; what they use is bounded by `memory_bytes`.
@@ -79,7 +107,7 @@ def run_files(
     tools = toolchain(language)
     with tempfile.TemporaryDirectory(prefix="codeact-") as folder:
         if language in PREPARED:
-            _link(_prepared(language, backend), Path(folder), PREPARED[language][1])
+            _link(_prepared(language, backend), Path(folder))
         made = _compile(tools, files, folder, backend, compile_limits)
         if made.status != "passed":
             return Outcome(made.status, f"not compiled: {made.detail}")
@@ -97,9 +125,8 @@ def _compile(tools: Toolchain, files: Mapping[str, str], folder: str, backend: B
         if name not in sources:
             _write(folder, name, files[name])
     for source, command in tools.compile:
-        if source in files:
+        if source in files and made.status == "passed":
             _write(folder, source, files[source])
-        if made.status == "passed" and (Path(folder) / source).exists():
             made = _step(_there(command, folder), tools, folder, _within(backend, tools, folder, "processes"), limits)
     return made
 
@@ -116,19 +143,23 @@ def _there(command: tuple[str, ...], folder: str) -> tuple[str, ...]:
     return tuple(part.removeprefix("?") for part in command if part not in absent)
 
 
-# Language -> what is written to make its compiled library, and the folder of it that every program gets ("": all of it).
-PREPARED: dict[str, tuple[dict[str, str], str]] = {
-    "go": ({"main_test.go": GO_PROGRAM}, "cache"),
-    "cpp": ({"codeact.h": CPP_HEADER, "prelude.h": ""}, ""),
+# Language -> what is written to make what its compiler starts from, and what of the folder every program gets.
+PREPARED: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
+    "go": ({"main_test.go": GO_PROGRAM}, ("cache",)),
+    "cpp": ({"codeact.h": CPP_HEADER, **{f"codeact.h.gch/{standard}": "" for standard in CPP}}, ("codeact.h", "codeact.h.gch")),
+    "java": ({"Prelude.java": JAVA_PROGRAM}, ("javac.jsa",)),
 }
 
 
 def _prepared(language: str, backend: Backend) -> Path:
-    """Go's compiled standard library and test packages, or C++'s compiled headers, made once for this version: Go's take half a minute."""
+    """Go's compiled standard library and test packages, C++'s compiled headers, or Java's loaded compiler, made once for this version.
+
+    Go's take half a minute. A Java without an archive of its own classes makes none of the compiler's, which then takes twice as long.
+    """
     tools = toolchain(language)
     program = tools.compile[0][1][0]
-    asked = [program, "env", "GOVERSION"] if language == "go" else [program, "-dumpfullversion"]
-    version = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+    asked = [program, *{"go": ("env", "GOVERSION"), "cpp": ("-dumpfullversion",), "java": ("-version",)}[language]]
+    version = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip().replace(" ", "-")
     files, kept = PREPARED[language]
 
     def make(fresh: Path) -> None:
@@ -136,19 +167,19 @@ def _prepared(language: str, backend: Backend) -> Path:
             made = _compile(tools, files, folder, backend, COMPILE_LIMITS)
             if made.status != "passed":
                 raise CodeactError(f"{language} cannot compile a program here: {made.detail}; install it with: apt-get install {tools.package}")
-            (Path(folder) / "prelude.h").unlink(missing_ok=True)
-            shutil.copytree(Path(folder) / kept, fresh, dirs_exist_ok=True)
+            for path in (Path(folder) / name for name in kept):
+                if path.exists():
+                    shutil.move(path, fresh)
 
-    return made_once(cache_dir() / f"{language}-build-{version}", make)
+    return made_once(cache_dir() / f"{language}-compiled-{version}", make)
 
 
-def _link(source: Path, folder: Path, name: str) -> None:
-    """The files of a folder under another name; copied where the file system is another."""
-    target = folder / name
+def _link(source: Path, folder: Path) -> None:
+    """The files of a folder in another; copied where the file system is another."""
     try:
-        shutil.copytree(source, target, copy_function=os.link, dirs_exist_ok=True)
+        shutil.copytree(source, folder, copy_function=os.link, dirs_exist_ok=True)
     except (OSError, shutil.Error):
-        shutil.copytree(source, target, dirs_exist_ok=True)
+        shutil.copytree(source, folder, dirs_exist_ok=True)
 
 
 def _step(command: tuple[str, ...], tools: Toolchain, folder: str, backend: Backend, limits: Limits) -> Outcome:

@@ -13,6 +13,9 @@ from codeact.errors import InputError
 SYSTEM = ("/usr/bin", "/usr/include", "/usr/libexec", "/usr/share/gocode", "/usr/lib/jvm")
 JAVA = ("-Xmx1g", "-Xss16m", "-XX:-UsePerfData", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto")
 
+# The standards that programs are compiled as: the first, and where that refuses them the second.
+CPP = ("c++17", "c++20")
+
 
 @dataclass(frozen=True, slots=True)
 class Toolchain:
@@ -91,9 +94,10 @@ def _java(found: list[str]) -> _Commands:
     home = Path(java).parents[1]
     settings = {str(link.resolve()) for link in (home / "conf", home / "lib" / "security") if link.exists()}
     etc = {str(path.resolve().parent) for path in (home / "conf").glob("*") if path.is_symlink()}
-    compile_ = (javac, *(f"-J{option}" for option in JAVA), "-proc:none", "-nowarn", "-d", "{folder}", "{folder}/Main.java",
-                "?{folder}/Program.java", "?{folder}/Run.java")  # fmt: skip
-    return (("Main.java", compile_),), (java, *JAVA, "-ea", "-cp", "{folder}", "Run"), (("LD_LIBRARY_PATH", str(home / "lib")),), (str(home), *settings, *etc)
+    common = (javac, *(f"-J{option}" for option in JAVA), "-proc:none", "-nowarn", "-d", "{folder}")
+    loaded = ("Prelude.java", (*common, "-J-XX:ArchiveClassesAtExit={folder}/javac.jsa", "{folder}/Prelude.java"))
+    program = ("Main.java", (*common, "?-J-XX:SharedArchiveFile={folder}/javac.jsa", "{folder}/Main.java", "?{folder}/Program.java", "?{folder}/Run.java"))
+    return (loaded, program), (java, *JAVA, "-ea", "-cp", "{folder}", "Run"), (("LD_LIBRARY_PATH", str(home / "lib")),), (str(home), *settings, *etc)
 
 
 def _go(found: list[str]) -> _Commands:
@@ -104,19 +108,23 @@ def _go(found: list[str]) -> _Commands:
         "GOROOT": root, "GOPATH": "{folder}:/usr/share/gocode", "GO111MODULE": "off", "GOFLAGS": "", "CGO_ENABLED": "0", "GOTELEMETRY": "off",
         "GOCACHE": "{folder}/cache", "HOME": "{folder}", "GOMAXPROCS": "2", "GODEBUG": "asyncpreemptoff=1",
     }  # fmt: skip
-    compile_ = (found[0], "test", "-c", "-o", "{folder}/main", "{folder}/main_test.go")
+    # without what a debugger reads; vet would read the tests alone, which are not what is judged
+    compile_ = (found[0], "test", "-c", "-vet=off", "-ldflags=-s -w", "-o", "{folder}/main", "{folder}/main_test.go")
     return (("main_test.go", compile_),), ("{folder}/main",), tuple(environment.items()), (root, *linked)
 
 
 def _cpp(found: list[str]) -> _Commands:
     """The program is a library; the libraries of the tests stand before it, so that they never take a function of theirs from it."""
-    common = (found[0], "-std=c++17", "-O0", "-w", "-fPIC")
+    common = (found[0], f"-std={CPP[0]}", "-O0", "-w", "-fPIC")
     prelude = ("?@{folder}/options", "-include", "{folder}/codeact.h")
-    header = ("prelude.h", (*common, "-x", "c++-header", "-o", "{folder}/codeact.h.gch", "{folder}/codeact.h"))
+    headers = [
+        (f"codeact.h.gch/{standard}", (*common, f"-std={standard}", "-x", "c++-header", "-o", f"{{folder}}/codeact.h.gch/{standard}", "{folder}/codeact.h"))
+        for standard in CPP
+    ]
     program = ("program.cpp", (*common, *prelude, "-shared", "-o", "{folder}/libprogram.so", "{folder}/program.cpp", "-lcrypto"))
     first = ("-Wl,--no-as-needed", "-l:libc.so.6", "-l:libm.so.6", "-lstdc++", "-lgcc_s", "-lcrypto", "-Wl,-rpath,{folder}")
     main = ("main.cpp", (*common, *prelude, "-o", "{folder}/main", "{folder}/main.cpp", *first, "?{folder}/libprogram.so"))
-    return (header, program, main), ("{folder}/main",), (), ()
+    return (*headers, program, main), ("{folder}/main",), (), ()
 
 
 def _rust(found: list[str]) -> _Commands:
