@@ -300,3 +300,16 @@ def test_a_comparison_apart_from_an_earlier_one_shares_nothing_with_it(grid: Pat
     too_many = codeact("compare", str(grid), f"run_dir={grid.parent / 'x'}", f"apart_from={earlier}", "held_out=28")
     assert too_many.returncode == 2
     assert "28 distinct instructions that" in too_many.stderr
+
+
+def test_no_embedder_is_asked_for_where_no_entrant_reads_clusters(grid: Path) -> None:
+    """The pool was embedded and clustered for nothing, and without the embedder's files nothing was compared."""
+    root = grid.parent / "plain"
+    words = (f"run_dir={root}", "seeds=[0]", "recipe.embed.model=no-such/embedder")
+    done = codeact("compare", str(grid), *words, "strategies=[random,longest]")
+    assert done.returncode == 0, done.stderr
+    assert not list(root.glob("*/embed.parquet"))
+    assert not list(root.glob("*/cluster.parquet"))
+    refused = codeact("compare", str(grid), *words, "strategies=[random,cdas]")
+    assert refused.returncode == 2
+    assert "no-such/embedder" in refused.stderr

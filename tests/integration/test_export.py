@@ -310,5 +310,16 @@ def test_bad_input_is_one_line(run_dir: Path, tmp_path: Path) -> None:
     (folder / "README.md").write_text("mine", encoding="utf-8")
     assert "README.md" in bad(run_dir, "--to", "datasets", "-o", folder)
     assert (folder / "README.md").read_text(encoding="utf-8") == "mine"
-    api.export(run_dir, "datasets", folder, force=True)
+    assert not api.export(run_dir, "datasets", folder, force=True)["warnings"]
     assert (folder / "README.md").read_text(encoding="utf-8") == before
+
+
+def test_what_an_export_to_another_tool_left_is_named(run_dir: Path, tmp_path: Path) -> None:
+    """Its configuration and tokens lay beside the new rows, as if they were of them."""
+    folder = tmp_path / "sft"
+    api.export(run_dir, "llama-factory", folder)
+    (folder / "notes.txt").write_text("mine", encoding="utf-8")
+    told = api.export(run_dir, "torchtune", folder, force=True)["warnings"]
+    assert told[-1] == f"{folder} holds sft.yaml, tokens too, of an earlier export: no part of this one; delete what you do not need"
+    again = api.export(run_dir, "llama-factory", folder, force=True)["warnings"]
+    assert [line for line in again if "earlier export" in line] == [told[-1].replace("sft.yaml, tokens", "dataset.yaml")]

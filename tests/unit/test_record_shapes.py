@@ -336,6 +336,9 @@ def test_questions_about_files_of_pictures_are_text(tmp_path: Path) -> None:
         ("image_name", "swebench/sweb.eval.x86_64.django_1776_django-1", "Fix the <video> tag.", False), ("docker_image", "a/b:1", "Fix the <img> tag.", False),
         ("image", "registry.io:5000/a/b:latest", "Fix the <image> tag.", False), ("image_caption", "A cat.", "<image> What?", False),
         ("image_name", "a.png", "<image> What?", True), ("image_name", "https://x.y/z?id=3", "<image> What?", True), ("image", "coco/0001", "<image> What?", True),
+        ("image_name", "COCO_000123", "<image>\nWhat?", True), ("image_id", 123, "What is here?\n<image>", True), ("photo", "a7", "See:\n<image>\nWhat?", True),
+        ("image_name", "swebench/sweb.eval:latest", "The <image> tag, please.", False), ("image_id", "7", "Does `<image>` close itself?", False),
+        ("images_per_page", 3, "Write <image> three times.", False),
     ],
 )  # fmt: skip
 def test_images_of_docker_beside_a_tag_are_no_pictures(column: str, value: str, asked: str, refused: bool, tmp_path: Path) -> None:

@@ -102,3 +102,12 @@ def test_what_the_server_says_is_told(web: Web) -> None:
             storage.read_rows(name)
     with pytest.raises(InputError, match=r"d\.jsonl cannot be read: Cannot connect"):
         storage.read_rows("http://127.0.0.1:1/d.jsonl")
+
+
+def test_a_signed_address_is_refused_without_its_secret(web: Web, tmp_path: Path) -> None:
+    """It was taken for a pattern that no file fits, and the message showed it whole."""
+    done = cli("select", f"{web.address}/d.jsonl?X-Amz-Credential=me&X-Amz-Signature=0123456789abcdef", *RANDOM, "-o", "x.jsonl")
+    assert done.returncode == 2
+    assert f"{web.address}/d.jsonl?... is an address with a query" in done.stderr
+    assert "Amz" not in done.stderr
+    assert not list(tmp_path.glob("x*"))

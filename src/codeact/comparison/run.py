@@ -48,7 +48,7 @@ from codeact.outputs import Run, claim_folder, standing, taken_back
 from codeact.pipeline import ready
 from codeact.pipeline.budget import Budget
 from codeact.pipeline.forecast import elsewhere
-from codeact.pipeline.plan import plan
+from codeact.pipeline.plan import chosen, plan
 from codeact.pipeline.run import run_pipeline
 from codeact.records import Record
 from codeact.rundir import tables
@@ -59,7 +59,7 @@ from codeact.stages.listed import all_rows, read_list, resolve
 from codeact.stages.sample import counted_by, tables_for
 
 log = logging.getLogger(__name__)
-CELL_STAGES = ("curate", "embed", "score", "train", "evaluate_base")
+CELL_STAGES = ("curate", "score", "train", "evaluate_base")
 WRITTEN = (POOL_FILE, HELD_OUT_FILE, POOLS_FILE, "split.json", "compare.json", "compare.html", "base", "cells", "shared")
 READY = ".ready"  # a lock
 SPLIT = ".split"  # another: whoever measures shares it, whoever divides the records has it alone
@@ -98,8 +98,9 @@ def _compare(comparison: Comparison, minutes: float | None, force: bool, held: E
     started = time.monotonic()
     planned = cells(comparison)
     known = _check(comparison, planned)
-    for cell in {cell.entrant: cell for cell in planned}.values():
-        ready.check(cell.recipe, {*CELL_STAGES, *tables_for(cell.recipe.sample)})
+    entrants = {cell.entrant: cell for cell in planned}.values()
+    for cell in entrants:
+        ready.check(cell.recipe, {*CELL_STAGES, *_made_for(cell)})
     root = Path(comparison.run_dir)
     read = (*Inputs(source_recipe(comparison)).paths(), *comparison.apart_from)
     signs = (("split.json", "held_out"), (f"base/{RESULT}", "key"))  # a file, and what it holds; cells restored from a file have no split
@@ -121,11 +122,8 @@ def _compare(comparison: Comparison, minutes: float | None, force: bool, held: E
         log.info("%d results of cells are of other settings, data, files or versions of the code, or damaged: done again", void)
     base = _base_recipe(comparison)
     if left or kept(root / "base", base, facts, BASE) is None:
-        counting = sorted({counted_by(cell.recipe.sample) for cell in planned})
-        jobs: dict[Path, Callable[[], Any]] = {
-            Path(recipe.run_dir): partial(run_pipeline, recipe, ("cluster", *counting))
-            for recipe in shared_recipes(comparison)
-        }
+        begin = sorted({counted_by(cell.recipe.sample) for cell in planned} | ({"cluster"} if any("embed" in _made_for(cell) for cell in entrants) else set()))
+        jobs: dict[Path, Callable[[], Any]] = {Path(recipe.run_dir): partial(run_pipeline, recipe, begin) for recipe in shared_recipes(comparison)}
         jobs[root / "base"] = partial(_base, root, base, held_out)
         _make_ready(jobs)
     for number, cell in enumerate(left, 1):
@@ -257,8 +255,9 @@ def _check(comparison: Comparison, planned: Sequence[Cell]) -> dict[str, int] | 
     check_seeds(comparison)
     source = source_recipe(comparison)
     _check_data(source)
-    Inputs(source).check({*CELL_STAGES})
-    for cell in {cell.entrant: cell for cell in planned}.values():
+    entrants = {cell.entrant: cell for cell in planned}.values()
+    Inputs(source).check({*CELL_STAGES, *({"embed"} if any("embed" in _made_for(cell) for cell in entrants) else set())})
+    for cell in entrants:
         inputs = Inputs(cell.recipe.model_copy(update={"data": source.data}))
         on_demand = {stage.name for stage in plan(cell.recipe, inputs) if stage.on_demand} & {*tables_for(cell.recipe.sample)}
         if on_demand:
@@ -268,6 +267,11 @@ def _check(comparison: Comparison, planned: Sequence[Cell]) -> dict[str, int] | 
     for name in lists:
         resolve(read_list(name), known or {}, name)
     return known
+
+
+def _made_for(cell: Cell) -> set[str]:
+    """The stages up to the entrant's choice: one that reads no clusters needs no embedder."""
+    return {stage.name for stage in chosen(cell.recipe, Inputs(cell.recipe), ("sample",))}
 
 
 def _result(cell: Cell, facts: Facts, name: str = RESULT) -> dict[str, Any] | None:

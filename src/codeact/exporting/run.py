@@ -17,8 +17,8 @@ from codeact.exporting import tools
 from codeact.exporting.card import REFUSED, TOO_LONG, card_facts, chosen_by, data_card
 from codeact.exporting.differences import differences
 from codeact.exporting.rows import message_rows
-from codeact.exporting.tokens import TOKENISED, token_files
-from codeact.exporting.tools import ROWS, Facts
+from codeact.exporting.tokens import FOLDER, PARQUET, TOKENISED, token_files
+from codeact.exporting.tools import JINJA, ROWS, Facts
 from codeact.files import at_home, make_folder, name_of, write_bytes, write_text
 from codeact.lm.identity import resolve
 from codeact.locks import one_writer
@@ -44,6 +44,7 @@ TOOLS: Mapping[str, Callable[[Facts], Mapping[str, str]]] = {
     "torchtune": tools.torchtune,
     "datasets": tools.datasets,
 }
+WRITTEN = ("sft.yaml", "dataset.yaml", "dataset_info.json", JINJA, PARQUET)  # and `FOLDER`: what an export to any tool leaves, in this version or an earlier one
 
 
 @one_writer("output")
@@ -82,7 +83,13 @@ def export(
             write_text(folder / file, held)
         else:
             write_bytes(folder / file, held)
-    return {"records": records, "files": sorted(files), "warnings": warnings, "output": str(folder)}
+    return {"records": records, "files": sorted(files), "warnings": [*warnings, *_left_there(folder, files)], "output": str(folder)}
+
+
+def _left_there(folder: Path, files: Iterable[str]) -> list[str]:
+    """A line where files lie in the folder that an export to another tool wrote, or an earlier version."""
+    left = [name for name in (*WRITTEN, FOLDER) if (folder / name).exists() and not any(file == name or file.startswith(f"{name}/") for file in files)]
+    return [f"{folder} holds {', '.join(left)} too, of an earlier export: no part of this one; delete what you do not need"] if left else []
 
 
 def _made(store: Store, named: str, to: str, output: Path, model: str, force: bool) -> tuple[dict[str, str | pa.Buffer], int, list[str]]:

@@ -19,6 +19,8 @@ MARKS = (
 )  # fmt: skip
 # all but the last begin alike, so that the engine leaps from one beginning to the next
 _MARKED, _LAST_MARK = re.compile("|".join(map(re.escape, MARKS[:-1]))), MARKS[-1]
+# where LLaVA's form puts a picture: before the question or behind it, as a tag that is spoken of never stands
+_PLACED = re.compile(r"\A\s*(?:{marks})|(?:{marks})\s*\Z|\n[ \t]*(?:{marks})[ \t]*\n".format(marks="|".join(map(re.escape, MARKS))))
 # columns that hold media and nothing else
 SURE = re.compile(r"(image|video|audio)s?([_-]?(path|url|file|byte)s?)?")
 # names that such columns have too, beside captions and counts: `screenshot`, `img`, `pixel_values`
@@ -38,7 +40,8 @@ INLINE = re.compile(
 def find_media(row: Mapping[str, Any], text: str) -> str:
     """Where a row holds media: a column, or an address in its text; "" where it holds none.
 
-    A place marked in the text (`<image>`) is media where a column of any name holds a file for it: alone it may be about HTML or XML.
+    A place marked in the text (`<image>`) is media where a column of any name holds a file for it: alone it may be about HTML or XML. Where it
+    begins or ends the text, or has a line of its own, the id of an image is enough.
 
     Args:
         row: as it came from the file.
@@ -47,9 +50,10 @@ def find_media(row: Mapping[str, Any], text: str) -> str:
     marked = _MARKED.search(text) is not None or _LAST_MARK in text
     if not marked and not _any_media_name(tuple(row)):
         return ""
+    placed = marked and _PLACED.search(text) is not None
     for key, value in row.items():
         name = str(key).strip().lower()
-        if (is_media_name(name) or marked) and _is_media(value, name, marked):
+        if (is_media_name(name) or marked) and (_is_media(value, name, marked) or (placed and _is_id(value, name))):
             return f"column {str(key)!r} holds images, video or audio"
     return "the text holds the address of an image, a video or audio" if marked and INLINE.search(text) else ""
 
@@ -91,6 +95,11 @@ def _is_media(value: object, name: str, marked: bool) -> bool:
         held = [one for one in value if not is_blank(one)]
         return any(sure or is_media_file(one) or (named and not isinstance(one, str) and _is_object(one)) for one in held)
     return isinstance(value, bytes) or sure or (named and _is_object(value))
+
+
+def _is_id(value: object, name: str) -> bool:
+    """Whether a column called after images holds one word or number, as `image_id` does."""
+    return is_media_name(name) and isinstance(value, str | int) and not isinstance(value, bool) and len(str(value).split()) == 1
 
 
 def _is_object(value: object) -> bool:

@@ -102,6 +102,12 @@ def one_state() -> Iterator[None]:
 
 
 def _fetch(address: str, wanted: Callable[[Path], bool]) -> tuple[Path | None, list[Path]]:
+    plain, _, query = address.partition("?")
+    if "=" in query and address.partition(":")[0] in READ_ONLY:
+        raise InputError(
+            f"{plain}?... is an address with a query, as signed ones are: a run would keep its secret, and find nothing when it has run out;"
+            " download the file and name that, or name the object itself (s3://, gs://)"
+        )
     with told(address, "reading", "read"):
         system, path = system_of(address, "reading")
         scheme = address.partition(":")[0]
