@@ -20,7 +20,7 @@ from benchmarks import result_files
 
 RESULTS = Path(__file__).parent / "results"
 
-COLOURS = ("#5f6b7a", "#0b6e4f", "#b3261e", "#1f4e9c", "#9a6700", "#7b3fa0", "#00838f", "#111111")
+COLOURS = ("#5f6b7a", "#0b6e4f", "#b3261e", "#1f4e9c", "#9a6700", "#7b3fa0", "#00838f", "#111111", "#b0568a")
 
 
 def spelt(metric: str) -> str:
@@ -178,7 +178,7 @@ def noise(result: Mapping[str, Any], path: Path) -> None:
             rows |= {float(share.rstrip("%")): row for row in found}
         beside = [r for r in (apart or {"rows": []})["rows"] if r["entrant"] == entrant and (r["unit"] == "tokens" or entrant == "full")]
         for axis, of in zip(axes, (lambda r: 100 * r["wrong"]["records"], lambda r: r["metrics"]["held-out loss"]["minus_base"]["difference"]), strict=True):
-            mark = "osD^vPX*"[place % 8]
+            mark = "osD^vPX*h"[place % 9]
             axis.plot(list(rows), [of(row) for row in rows.values()], f"{mark}-", markersize=5, linewidth=1.2, color=COLOURS[place % len(COLOURS)], label=entrant)
             axis.plot([57.0] * len(beside), [of(row) for row in beside], mark, markersize=5, color=COLOURS[place % len(COLOURS)])
     for axis, what in zip(axes, ("% of the records trained on that are wrong", "held-out loss minus before training"), strict=True):
@@ -188,7 +188,7 @@ def noise(result: Mapping[str, Any], path: Path) -> None:
         axis.set_ylabel(what)
         axis.grid(color="#eeeeee")
         plain(axis)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(names), frameon=False)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=min(5, len(names)), frameon=False)
     save(figure, path)
 
 

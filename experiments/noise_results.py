@@ -112,6 +112,8 @@ def of_share(comparison: Comparison, known: Wrong, before: Mapping[str, Any]) ->
                 "metrics": {m: {k: figures[k] for k in KEPT} for m, figures in row["metrics"].items()},
             }
         )  # fmt: skip
+    named = {(row["entrant"], row["unit"]) for row in rows}
+    rows += [row for row in before.get("rows", ()) if (row["entrant"], row["unit"]) not in named]  # entrants that the recipe no longer has
     tables_scored = [Store(Path(recipe.run_dir)).table("score") for recipe in shared_recipes(comparison)]
     scored = [row for table in tables_scored for row in zip(*(table[c].to_pylist() for c in ("id", "ifd", "response_tokens")), strict=True)]
     lengths = ifd_by_length(scored, known)
@@ -222,6 +224,8 @@ def main() -> None:
     for name, one in shares.items():
         for row in one["rows"]:
             key, mine = (row["entrant"], row["unit"]), results[name]
+            if key not in mine:
+                continue
             others = {"minus_clean": clean.get(key, {}) if name != "0%" else {}, "minus_full": mine.get(WHOLE, {}) if key != WHOLE else {}}
             others |= {f"minus_{rival}": mine.get((rival, row["unit"]), {}) for rival, names in versus if row["entrant"] in names}
             row |= {title: apart(mine[key], other) for title, other in others.items()}
