@@ -1,9 +1,9 @@
-"""Numbers with what they count (`1 record`, `1,234 records`), whole numbers that are given, and lines of a name and what is told of it."""
+"""Numbers with what they count (`1 record`, `1,234 records`), numbers that are given, and lines of a name and what is told of it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
+from numbers import Integral, Real
 
 from codeact.errors import InputError
 
@@ -26,6 +26,11 @@ def check_whole(name: str, value: object, least: int = 1, most: int | None = Non
     if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least or (most is not None and int(value) > most):
         limit = f"of at least {least}" if most is None else f"from {least} to {most:,}"
         raise InputError(f"{name} is {value!r}; it must be a whole number {limit}")
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a number of Python or NumPy; a text and a truth value are none."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def columns(told: Sequence[tuple[str, str]], least: int = 15) -> list[str]:

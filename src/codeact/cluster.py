@@ -101,10 +101,12 @@ def cluster_embeddings(embeddings: Vectors | Points, k: int, seed: int, *, ids: 
         full: points up to which every restart goes over all of them.
 
     Raises:
-        InputError: no points, k below 1, a seed outside of 0 to 4,294,967,295, a wrong shape, duplicate ids, or a value that is not finite.
+        InputError: no points, k below 1, a seed outside of 0 to 4,294,967,295, a wrong shape, duplicate ids, a value that is not finite, or
+            `full` below 1.
     """
     check_whole("cluster.k", k)
     check_whole("seed", seed, 0, MOST_SEED)
+    check_whole("full", full)
     _check_points(embeddings)
     held = ArrayPoints(embeddings) if isinstance(embeddings, np.ndarray) else embeddings
     if len(held) > full and len(held) == len(ids):
@@ -297,8 +299,9 @@ def project_2d(embeddings: Vectors | Points, *, ids: Sequence[str], full: int = 
     loading of largest size is made positive. A component that does not exist (one point, or D = 1) is 0.
 
     Raises:
-        InputError: no points, a wrong shape, duplicate ids, or a value that is not finite.
+        InputError: no points, a wrong shape, duplicate ids, a value that is not finite, or `full` below 1.
     """
+    check_whole("full", full)
     _check_points(embeddings)
     held = ArrayPoints(embeddings) if isinstance(embeddings, np.ndarray) else embeddings
     large = len(held) > full and len(held) == len(ids)
@@ -341,6 +344,8 @@ def _order(ids: Sequence[str]) -> Ints:
 
 
 def _sorted_points(embeddings: Vectors, ids: Sequence[str]) -> tuple[Vectors, Ints]:
+    if embeddings.dtype.kind not in "iuf":
+        raise InputError(f"the embeddings are {embeddings.dtype}; give numbers, float32 [N, D]")
     if embeddings.ndim != 2 or len(embeddings) != len(ids):
         raise InputError(f"embeddings of shape {list(embeddings.shape)} for {len(ids)} ids; one row per id is needed")
     if not len(ids):

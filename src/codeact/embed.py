@@ -175,6 +175,8 @@ def embed_texts(
     if (at := next((n for n, text in enumerate(texts) if not isinstance(text, str)), None)) is not None:
         raise InputError(f"texts[{at}] is {type(texts[at]).__name__}; each must be a text")
     embedder = open_embedder(fspath(model), device) if isinstance(model, (str, PathLike)) else model
+    if not hasattr(embedder, "encode"):
+        raise InputError(f"model is {type(model).__name__}; name an embedder, or give one of codeact.load_embedder")
     if not texts:
         return np.zeros((0, _dimension(embedder)), dtype=np.float32)
     # Longest first: texts of like length share a batch (little padding), and lack of memory shows at once.

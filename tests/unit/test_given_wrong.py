@@ -11,13 +11,20 @@ import numpy as np
 import pytest
 
 import codeact
+from codeact.sample import Rules, choose
+from codeact.sample.orders import k_centre
+from codeact.score import length
 
 POINTS = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
 IDS = list("abcdef")
 ROWS = [{"instruction": f"write {n}", "output": f"print({n})"} for n in range(3)]
 SAMPLES: list[dict[str, Any]] = [{"input_ids": [1, 2, 3], "labels": [1, 2, 3]}, {"input_ids": [1, 2]}]
 HALVES: list[dict[str, Any]] = [{"input_ids": [1.5, 2.0]}]
+RECORDS = codeact.read_records(ROWS).usable()
 anything: Any = codeact  # the arguments are wrong on purpose
+chosen: Any = choose
+lengths: Any = length
+rules: Any = Rules
 
 
 @pytest.mark.parametrize(
@@ -48,6 +55,42 @@ anything: Any = codeact  # the arguments are wrong on purpose
         (lambda: anything.preview(ROWS, show="3"), "show is '3'"),
         (lambda: anything.load_model("demo", dtype="int7"), "dtype is 'int7'; it is one of auto, float32, bfloat16, float16"),
         (lambda: anything.embed_texts(["a"], model=Path("no such folder/x")), "no such folder/x"),
+        (lambda: anything.embed_texts(["a"], model=3), "model is int; name an embedder"),
+        (lambda: anything.load_model("demo", device=None), "device None is not a device"),
+        (lambda: anything.plan_ranks([1, 2, 3], 4, 2, crossover="8"), "crossover is '8' tokens"),
+        (lambda: anything.padding_rate([0, 1], [1, 2]), "a row must be a flat list of integers"),
+        (lambda: anything.crossover_tokens("1e9", 2048, 24), "body_parameters is '1e9'"),
+        (lambda: anything.fit_crossover([1000, 500], [2, 1]), "row 0 must be a flat list of numbers"),
+        (lambda: anything.balance_ratio([[1.0, 2.0]], 1), "the costs of rows must be a flat list of numbers"),
+        (lambda: anything.balance_steps([[1.0, 2.0], [1.0]], 1), "not lists of several lengths"),
+        (lambda: anything.apply_overlong(SAMPLES, 2, "truncate", "</s>"), "eos_token_id must be a flat list of integers"),
+        (lambda: anything.DynamicPackCollator(None, 8, pad_token_id="<pad>"), "pad_token_id is '<pad>'"),
+        (lambda: anything.collate_rows(SAMPLES, [[0]], pad_token_id=-1), "pad_token_id is -1"),
+        (lambda: anything.PackedStream(SAMPLES, 8, state=3), "the state of a stream is int"),
+        (lambda: anything.cluster_embeddings(POINTS, 2, 0, ids=IDS, full=-3), "full is -3"),
+        (lambda: anything.project_2d(POINTS.astype(str), ids=IDS), "give numbers, float32 [N, D]"),
+        (lambda: anything.curate_records(None, codeact.CurateConfig()), "the records are NoneType"),
+        (lambda: anything.curate_records(RECORDS, {"decontaminate": []}), "the configuration is dict; give a codeact.CurateConfig"),
+        (lambda: anything.curate_records(RECORDS, codeact.CurateConfig(), ["x"]), "the benchmark items are list"),
+        (lambda: anything.load_recipe(extra={3: 4}), "settings hold the key 3"),
+        (lambda: anything.load_recipe(None, [3]), "override 3 is no text of the form key=value"),
+        (lambda: anything.train(ROWS, "tuned", {"train": {}}), "the recipe is dict; give one of codeact.load_recipe"),
+        (lambda: anything.plan("demo", gpus=1.5), "gpus is 1.5"),
+        (lambda: anything.plan("demo", price="2"), "price = '2': must be at least 0"),
+        (lambda: anything.harvest(["."], "x.jsonl", held_out="0.1"), "held_out = '0.1'"),
+        (lambda: chosen([1, 2, 3], strategy="random", ratio=0.5), "ids[0] is 1; ids are texts"),
+        (lambda: chosen("abc", strategy="random", ratio=0.5), "the ids are a single text"),
+        (lambda: chosen(IDS, strategy="random", ratio="0.5"), "sample.ratio = '0.5'"),
+        (lambda: chosen(IDS, strategy=None, ratio=0.5), "sample.strategy = None"),
+        (lambda: chosen(IDS, strategy="random", ratio=0.5, rules={"trim": 0.1}), "rules is dict; give codeact.sample.Rules"),
+        (lambda: chosen(IDS, strategy="random", ratio=0.5, rules=rules(floor="0.5")), "sample.floor = '0.5'"),
+        (lambda: chosen(IDS, strategy="complexity", ratio=0.5, ifd=np.ones((6, 2))), "'ifd' has shape [6, 2]"),
+        (lambda: chosen(IDS, strategy="k-centre", ratio=0.5, embedding=[[1], [1, 2], [1], [1], [1], [1]]), "'embedding' must be numbers"),
+        (lambda: k_centre(POINTS, -1), "start is -1; it must be a whole number from 0 to 5"),
+        (lambda: lengths.length_summary(["a"], [1]), "scores and lengths must be numbers"),
+        (lambda: lengths.length_summary([0.5, 0.6], [1, 2], ratio=2.0), "ratio = 2.0: must be above 0 and at most 1"),
+        (lambda: lengths.length_summary([0.5, 0.6], [1, 2], [True]), "`selected` has shape (1,) for 2 records"),
+        (lambda: lengths.length_band_rank([0.5, 0.6], [1, 2], 1.5), "bands is 1.5"),
     ],
 )  # fmt: skip
 def test_one_line_that_names_it(call: Callable[[], object], told: str) -> None:

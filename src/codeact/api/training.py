@@ -59,6 +59,8 @@ def settle(recipe: Recipe | None, own: Mapping[str, Any], settings: Mapping[str,
     """
     if recipe is None:
         return config.load_recipe(extra=config.joined(config.given(own), settings or {}))
+    if not isinstance(recipe, Recipe):
+        raise InputError(f"the recipe is {type(recipe).__name__}; give one of codeact.load_recipe, or its keys as settings={{...}}")
     if settings:
         raise InputError("give a recipe or settings, not both; codeact.load_recipe(file, extra=settings) joins them")
     if own.get("model.name") not in (None, recipe.model.name):

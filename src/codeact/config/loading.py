@@ -196,6 +196,8 @@ def as_settings(settings: object) -> Mapping[str, Any]:
     """
     if not isinstance(settings, Mapping):
         raise InputError(f"settings are {type(settings).__name__}; give a mapping of dotted key -> value, for example {{'sample.ratio': 0.3}}")
+    if (wrong := next((key for key in settings if not isinstance(key, str)), None)) is not None:
+        raise InputError(f"settings hold the key {wrong!r}; keys are texts, for example 'sample.ratio'")
     return settings
 
 
@@ -246,6 +248,8 @@ def apply_overrides(tree: dict[str, Any], overrides: Iterable[str], example: str
     if isinstance(overrides, str):
         raise InputError(f"overrides are one text, {overrides!r}; give a list of such, for example [{example!r}]")
     for override in overrides:
+        if not isinstance(override, str):
+            raise InputError(f"override {override!r} is no text of the form key=value, for example {example!r}")
         key, sign, text = override.partition("=")
         if not sign or not key:
             raise InputError(f"override {override!r} is not of the form key=value, for example {example}")

@@ -115,8 +115,12 @@ def benchmarks_of(
     """The tasks of every benchmark that the configuration names, of those given.
 
     Raises:
-        InputError: a benchmark that is named has no tasks.
+        InputError: a benchmark that is named has no tasks, or something else in place of a configuration or of tasks by benchmark.
     """
+    if not isinstance(config, CurateConfig):
+        raise InputError(f"the configuration is {type(config).__name__}; give a codeact.CurateConfig")
+    if given is not None and not isinstance(given, Mapping):
+        raise InputError(f"the benchmark items are {type(given).__name__}; give them by benchmark: {{'humaneval': [...]}}")
     given = given or {}
     names = tuple(given) if config.decontaminate == "auto" else (*config.decontaminate, *config.benchmark_files)
     for name in names:

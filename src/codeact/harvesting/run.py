@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from codeact.amounts import is_number
 from codeact.confidential import find_possible
 from codeact.config import DEFAULTS, SECRET_KINDS, SecretKind
 from codeact.draws import seeded_order
@@ -221,8 +222,8 @@ def check_share(share: float) -> None:
     Raises:
         InputError: it is not from 0 to below 1.
     """
-    if not 0 <= share < 1:
-        raise InputError(f"harvest: held_out = {share}; give a share from 0 to below 1, for example 0.1")
+    if not is_number(share) or not 0 <= share < 1:
+        raise InputError(f"harvest: held_out = {share!r}; give a share from 0 to below 1, for example 0.1")
 
 
 def hold_out(records: Sequence[Record], share: float, seed: int) -> tuple[list[Record], list[Record]]:

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from codeact.amounts import check_whole
+from codeact.amounts import check_whole, is_number
 from codeact.errors import InputError
-from codeact.packing.checks import sample_numbers
+from codeact.packing.checks import real_numbers, sample_numbers
 from codeact.packing.rows import Rows
 from codeact.types import Floats, Indices, Ints
 
@@ -34,8 +34,8 @@ def crossover_tokens(body_parameters: float, hidden_size: float, layers: int) ->
         InputError: one of them is not above 0.
     """
     for name, value in (("body_parameters", body_parameters), ("hidden_size", hidden_size), ("layers", layers)):
-        if not value > 0:
-            raise InputError(f"{name} is {value}; it must be above 0")
+        if not is_number(value) or not value > 0:
+            raise InputError(f"{name} is {value!r}; it must be above 0")
     return body_parameters / (hidden_size * layers)
 
 
@@ -50,10 +50,10 @@ def fit_crossover(rows: Sequence[ArrayLike], seconds: ArrayLike) -> float:
         a / b in tokens, for `row_costs` and the plans; infinite where longer samples took no longer (b not above 0).
 
     Raises:
-        InputError: fewer than two rows, another number of seconds, rows that all have the same mix, or time that tokens do not explain.
+        InputError: no lists of numbers, fewer than two rows, another number of seconds, rows that all have the same mix, or time that tokens do not explain.
     """
-    sizes = [np.asarray(row, dtype=np.float64) for row in rows]
-    took = np.asarray(seconds, dtype=np.float64)
+    sizes = [real_numbers(row, f"row {number}") for number, row in enumerate(rows)]
+    took = real_numbers(seconds, "the seconds")
     if len(sizes) < 2 or len(sizes) != len(took):
         raise InputError(f"{len(sizes)} rows and {len(took)} times; at least two rows with a time each are needed")
     parts = np.array([[row.sum(), (row**2).sum()] for row in sizes])
@@ -70,11 +70,11 @@ def sample_costs(lengths: ArrayLike, crossover: float) -> Floats:
     """Compute of each sample, float64 [N], in tokens of the linear part: n + n^2 / crossover.
 
     Raises:
-        InputError: `crossover` is not above 0.
+        InputError: `crossover` is not above 0, or the lengths are no numbers.
     """
-    if not crossover > 0:
-        raise InputError(f"crossover is {crossover} tokens; it must be above 0")
-    sizes = np.asarray(lengths, dtype=np.float64)
+    if not is_number(crossover) or not crossover > 0:
+        raise InputError(f"crossover is {crossover!r} tokens; it must be above 0")
+    sizes = real_numbers(lengths, "sample lengths")
     return np.asarray(sizes + sizes**2 / crossover, dtype=np.float64)
 
 
@@ -109,7 +109,7 @@ def balance_ratio(costs: ArrayLike, ranks: int, rows_per_rank: int = 1) -> Float
     Raises:
         InputError: the rows do not divide into whole steps, or a cost is no number of at least 0.
     """
-    steps = _steps(np.asarray(costs, dtype=np.float64), ranks, rows_per_rank)
+    steps = _steps(real_numbers(costs, "the costs of rows"), ranks, rows_per_rank)
     loads = steps.reshape(len(steps), ranks, rows_per_rank).sum(axis=2)
     most = loads.max(axis=1)
     ratio = np.ones(len(steps))  # of a step that costs nothing no rank waits
@@ -137,7 +137,7 @@ def balance_steps(costs: ArrayLike, ranks: int, rows_per_rank: int = 1, seed: in
     Raises:
         InputError: the rows do not divide into whole steps, a cost is no number of at least 0, `window` is below 1 or `seed` below 0.
     """
-    given = np.asarray(costs, dtype=np.float64)
+    given = real_numbers(costs, "the costs of rows")
     check_whole("window", window)
     check_whole("seed", seed, 0)
     _steps(given, ranks, rows_per_rank)
@@ -168,7 +168,7 @@ def deal_steps(order: Ints, costs: ArrayLike, ranks: int, rows_per_rank: int = 1
     Raises:
         InputError: the rows do not divide into whole steps, or a cost is no number of at least 0.
     """
-    given = np.asarray(costs, dtype=np.float64)
+    given = real_numbers(costs, "the costs of rows")
     _steps(given[order], ranks, rows_per_rank)
     size = ranks * rows_per_rank
     parts = [order[start : start + size] for start in range(0, len(order), size)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from codeact.errors import InputError
-from codeact.types import Indices, Ints
+from codeact.types import Floats, Indices, Ints
 
 
 def whole_numbers(values: object, what: str) -> Ints:
@@ -21,6 +21,21 @@ def whole_numbers(values: object, what: str) -> Ints:
     if given.ndim != 1 or (given.size and not np.issubdtype(given.dtype, np.integer)):
         raise InputError(f"{what} must be a flat list of integers, not {given.dtype} of shape {given.shape}")
     return given.astype(np.int64, copy=False)
+
+
+def real_numbers(values: object, what: str) -> Floats:
+    """A flat list, array or tensor of numbers as float64; an empty one too.
+
+    Raises:
+        InputError: it is not flat, or holds anything but numbers.
+    """
+    try:
+        given = np.asarray(values)
+    except ValueError as error:  # lists of several lengths
+        raise InputError(f"{what} must be a flat list of numbers, not lists of several lengths") from error
+    if given.ndim != 1 or (given.size and given.dtype.kind not in "iuf"):
+        raise InputError(f"{what} must be a flat list of numbers, not {given.dtype} of shape {given.shape}")
+    return given.astype(np.float64, copy=False)
 
 
 def sample_numbers(row: Indices, samples: int) -> Ints:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from codeact.amounts import amount
+from codeact.amounts import amount, check_whole
 from codeact.config import DEFAULTS
 from codeact.errors import InputError
 from codeact.packing.checks import sample_numbers, whole_numbers
@@ -66,10 +66,11 @@ def collate_rows(
 
     Raises:
         InputError: no rows, an empty row or sample, a sample that is not there, input_ids or labels that are no integers, labels of
-            another length than input_ids.
+            another length than input_ids, a padding token that is no number.
     """
     import torch
 
+    check_whole("pad_token_id", pad_token_id, 0)
     pieces = [[_tokens(samples[index], index) for index in sample_numbers(row, len(samples)).tolist()] for row in rows]
     if not pieces or not all(pieces):
         raise InputError("a packed batch needs at least one row, and each row at least one sample")
@@ -300,11 +301,12 @@ def find_pad_token(tokenizer: Tokenizer | None, pad_token_id: int | None = None)
     """The id that fills padding: `pad_token_id`, else the tokenizer's padding token, else its EOS.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or it is no number of a token.
     """
     choices = (pad_token_id, getattr(tokenizer, "pad_token_id", None), getattr(tokenizer, "eos_token_id", None))
     for choice in choices:
         if choice is not None:
+            check_whole("pad_token_id", choice, 0)
             return int(choice)
     raise InputError(
         "packing needs a padding token: the tokenizer has neither a pad nor an EOS token; pass pad_token_id"

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from codeact.errors import InputError
+from codeact.packing.checks import whole_numbers
 from codeact.types import Ints
 
 Overlong = Literal["error", "truncate", "split", "drop"]
@@ -80,13 +81,13 @@ def apply_overlong(
         `Fitted`: the samples (input_ids and labels of changed ones are int64 arrays), where each comes from, the counts.
 
     Raises:
-        InputError: `error` and a sample is longer than `capacity`; an unknown policy; `capacity` below 1; as `plain_sample`.
+        InputError: `error` and a sample is longer than `capacity`; an unknown policy; `capacity` below 1; an end that is no token; as `plain_sample`.
     """
     check_policy(policy)
     check_capacity(capacity)
     kept: list[Mapping[str, Any]] = []
     source: list[int] = []
-    ending = np.atleast_1d(np.array([] if eos_token_id is None else eos_token_id, dtype=np.int64))
+    ending = whole_numbers([] if eos_token_id is None else np.atleast_1d(eos_token_id), "eos_token_id")
     overlong = truncated = split = made = dropped = unlabelled = lost = 0
     for index, one in enumerate(samples):
         sample = plain_sample(one, index)

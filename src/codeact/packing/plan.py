@@ -172,10 +172,11 @@ def padding_rate(rows: Sequence[Indices], lengths: ArrayLike, width: int | None 
     Raises:
         InputError: no rows, an empty row, a sample that is not there, a length below 1, or a row longer than `width`.
     """
-    if len(rows) == 0 or not (isinstance(rows, Rows) or all(map(len, rows))):
-        raise InputError("padding rate of no rows: at least one row is needed, and each with at least one sample")
     sizes = _sizes(lengths)
-    totals = rows.totals(sizes) if isinstance(rows, Rows) else np.array([int(sizes[sample_numbers(row, len(sizes))].sum()) for row in rows])
+    own = [] if isinstance(rows, Rows) else [sample_numbers(row, len(sizes)) for row in rows]
+    if len(rows) == 0 or not all(map(len, own)):
+        raise InputError("padding rate of no rows: at least one row is needed, and each with at least one sample")
+    totals = rows.totals(sizes) if isinstance(rows, Rows) else np.array([int(sizes[row].sum()) for row in own])
     longest = int(totals.max())
     if width is None:
         width = longest

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NotRequired, TypedDict
 
 import numpy as np
@@ -126,6 +126,8 @@ class PackedStream:
 
     def _checked_state(self, given: StreamState) -> StreamState:
         """A copy of a state of this stream, its positions as numbers: JSON makes text of them."""
+        if not isinstance(given, Mapping):
+            raise InputError(f"the state of a stream is {type(given).__name__}; give what state() returned, or None to begin")
         lacking = [key for key in ("read", "round", "held", "rows") if key not in given]
         if lacking:
             raise InputError(f"the state of a stream lacks {', '.join(lacking)}; give what state() returned, or None to begin")

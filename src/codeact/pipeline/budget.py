@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from codeact.amounts import check_whole, is_number
 from codeact.errors import InputError
 from codeact.lm.hardware import THIS_MACHINE, UTILISATION, Card, find_card
 from codeact.score.cost import duration
@@ -36,14 +37,15 @@ class Budget:
 
     def __post_init__(self) -> None:
         for option, wrong, limit in (
-            ("gpus", self.gpus < 1, "at least 1"),
-            ("price", self.price is not None and self.price < 0, "at least 0"),
-            ("utilisation", not 0 < self.utilisation <= 1, "above 0 and at most 1"),
-            ("parameters", self.parameters is not None and not self.parameters > 0, "above 0"),
-            ("records", self.records is not None and self.records < 1, "at least 1"),
+            ("price", self.price is not None and not (is_number(self.price) and self.price >= 0), "at least 0"),
+            ("utilisation", not (is_number(self.utilisation) and 0 < self.utilisation <= 1), "above 0 and at most 1"),
+            ("parameters", self.parameters is not None and not (is_number(self.parameters) and self.parameters > 0), "above 0"),
         ):
             if wrong:
                 raise InputError(f"{option} = {getattr(self, option)!r}: must be {limit}")
+        check_whole("gpus", self.gpus)
+        if self.records is not None:
+            check_whole("records", self.records)
         if self.gpu != "":
             find_name(self.gpu)
 

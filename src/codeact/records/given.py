@@ -80,9 +80,9 @@ def check_records(records: object) -> None:
     """
     if hasattr(records, "usable"):
         raise InputError(f"the records are {type(records).__name__}; give its records: reading.usable()")
-    wrong = records if isinstance(records, str) or not isinstance(records, Sequence) else next((r for r in records if not isinstance(r, Record)), None)
-    if wrong is not None:
-        raise InputError(f"the records are {type(wrong).__name__}; make records of rows with codeact.read_records(rows).usable()")
+    given = [records] if isinstance(records, str) or not isinstance(records, Sequence) else records
+    if (wrong := next((type(one).__name__ for one in given if not isinstance(one, Record)), "")):
+        raise InputError(f"the records are {wrong}; make records of rows with codeact.read_records(rows).usable()")
 
 
 def rows_of(data: object) -> str:

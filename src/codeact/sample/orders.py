@@ -12,6 +12,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from codeact.amounts import check_whole
 from codeact.errors import InputError
 from codeact.sample import groups
 from codeact.types import Bools, Ints, Vectors
@@ -114,7 +115,11 @@ def k_centre(vectors: Vectors, start: int) -> Iterator[int]:
     Args:
         vectors: float32 [N, D].
         start: number of the first record.
+
+    Raises:
+        InputError: `start` is no number of a record.
     """
+    check_whole("start", start, 0, len(vectors) - 1)
     if len(vectors) <= groups.EXACT:
         return (number for _, number in _farthest_first(vectors, start))
     return groups.merged(vectors, lambda own, rows: _farthest_first(own, int(np.searchsorted(rows, start)) if start in rows else 0))
@@ -316,13 +321,16 @@ def unlike(order: Iterable[int], vectors: Vectors, limit: float = MOST_SIMILAR) 
             kept.setdefault(label, []).append(points[[at for at in taken if own[at] == label]])
 
 
-def check_vectors(vectors: NDArray[np.floating], count: int) -> Vectors:
+def check_vectors(vectors: object, count: int) -> Vectors:
     """float32 [N, D] with rows of unit length.
 
     Raises:
-        InputError: another shape, or a value that is not finite.
+        InputError: no numbers, another shape, or a value that is not finite.
     """
-    points = np.asarray(vectors, np.float32)
+    try:
+        points = np.asarray(vectors, np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"'embedding' must be numbers, one row of equal length per id: {error}") from error
     if points.ndim != 2 or len(points) != count:
         raise InputError(f"'embedding' has shape {list(points.shape)} for {count} ids; one row per id is needed")
     if not np.isfinite(points).all():

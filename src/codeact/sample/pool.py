@@ -72,7 +72,7 @@ class Pool:
         column = self.columns[name]
         if isinstance(column, Mapping):
             column = values(name, column, self.given)
-        return check_vectors(np.asarray(column), len(self))[self.by_id]
+        return check_vectors(column, len(self))[self.by_id]
 
     @cached_property
     def drawn(self) -> NDArray[np.uint64]:
@@ -105,10 +105,14 @@ def id_ranks(ids: Sequence[str]) -> Ints:
     """Position of each id in sorted order: int64 [N].
 
     Raises:
-        InputError: no ids, or one occurs twice.
+        InputError: no ids, one that is no text, or one that occurs twice.
     """
+    if isinstance(ids, str):
+        raise InputError("the ids are a single text; give a list of texts: [text]")
     if not len(ids):
         raise InputError("there are no records to sample from; the pool is empty after curation")
+    if (at := next((n for n, identity in enumerate(ids) if not isinstance(identity, str)), None)) is not None:
+        raise InputError(f"ids[{at}] is {ids[at]!r}; ids are texts: give [str(id) for id in ids], and columns by id the same")
     order = sorted(range(len(ids)), key=ids.__getitem__)
     ordered = [ids[i] for i in order]
     for left, right in pairwise(ordered):
@@ -149,9 +153,12 @@ def numbers(name: str, column: Column, ids: Sequence[str]) -> Floats:
         InputError: as `values`, or a value that is not a number.
     """
     try:
-        return np.array(values(name, column, ids), dtype=np.float64)
+        found = np.array(values(name, column, ids), dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"{name!r} holds a value that is not a number: {error}") from error
+    if found.ndim != 1:
+        raise InputError(f"{name!r} has shape {list(found.shape)}; one number per record is needed")
+    return found
 
 
 def integers(name: str, column: Column, ids: Sequence[str]) -> Ints:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from codeact.amounts import is_number
 from codeact.errors import InputError
 from codeact.sample.orders import fair_order, marked, take
 from codeact.types import Bools, Floats, Ints
@@ -21,8 +22,8 @@ def budget(ratio: float, count: int) -> int:
     Raises:
         InputError: ratio is not above 0 and at most 1.
     """
-    if not 0 < ratio <= 1:
-        raise InputError(f"sample.ratio = {ratio}: must be above 0 and at most 1 (the share of the pool to keep)")
+    if not is_number(ratio) or not 0 < ratio <= 1:
+        raise InputError(f"sample.ratio = {ratio!r}: must be above 0 and at most 1 (the share of the pool to keep)")
     return int((Decimal(repr(float(ratio))) * count).to_integral_value(ROUND_HALF_UP))
 
 

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from codeact.amounts import is_number
 from codeact.errors import InputError, did_you_mean
 from codeact.sample import strategies
 from codeact.sample.coverage import length_bands
@@ -282,6 +283,11 @@ def check_settings(strategy: str, ratio: float, unit: str, rules: Rules) -> None
         InputError: an unknown strategy or unit, a value out of range, or settings that do not go together.
     """
     plan = strategies.find(strategy)
+    if not isinstance(rules, Rules):
+        raise InputError(f"rules is {type(rules).__name__}; give codeact.sample.Rules")
+    for name in ("trim", "suspects", "min_gain", "floor"):
+        if not is_number(getattr(rules, name)):
+            raise InputError(f"sample.{name} = {getattr(rules, name)!r}: must be a number")
     if unit not in get_args(Unit):
         raise InputError(f"sample.unit = {unit!r}: use records or tokens")
     if unit == "tokens" and plan.records_only:

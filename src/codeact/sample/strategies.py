@@ -367,8 +367,10 @@ def reads(name: str, like: str) -> tuple[str, ...]:
     return (*one.needs, *(column for column in find(like).needs if one.mirrors and column not in one.needs))
 
 
-def unknown(name: str) -> str:
+def unknown(name: object) -> str:
     """What to say of a name that is none; empty for one that is."""
+    if not isinstance(name, str):
+        return "must be a text"
     if name in STRATEGIES:
         return ""
     renamed = next((entry.name for entry in STRATEGIES.values() if entry.formerly == name), None)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from codeact.amounts import amount, check_whole, is_number
 from codeact.config import DEFAULTS
 from codeact.errors import InputError
 from codeact.statistics import chance_overlap, jaccard, mid_ranks, spearman, spearman_interval, token_share, top
@@ -57,17 +58,19 @@ def length_summary(
         ratio: used without `selected`.
 
     Raises:
-        InputError: arrays of different lengths, or no record has a score.
+        InputError: arrays of different lengths, no numbers, a ratio that is not above 0 and at most 1, or no record has a score.
     """
     values, tokens = _pair(score, response_tokens)
     known = np.isfinite(values)
     if not known.any():
         raise InputError("no record has a score, so nothing can be said about length")
     if selected is None:
+        if not is_number(ratio) or not 0 < ratio <= 1:
+            raise InputError(f"ratio = {ratio!r}: must be above 0 and at most 1 (the share of the records)")
         wanted = max(1, round(ratio * int(known.sum())))
         chosen = top(np.where(known, values, -np.inf), wanted)
     else:
-        chosen = np.asarray(selected, bool) & known
+        chosen = _marks(selected, len(values)) & known
     longest = top(np.where(known, tokens, -1), int(chosen.sum()))
     share = float(chosen.sum() / known.sum())
     return LengthSummary(
@@ -91,9 +94,12 @@ def length_figures(ifd: ArrayLike, response_tokens: ArrayLike, selected: ArrayLi
     Returns:
         `records` (ranked), `spearman` and its 95 % `interval`, `selected`, `record_share`, `response_tokens`, `selected_tokens`,
         `token_share`, `median_tokens_selected`, `median_tokens_not_selected`; None where no record is ranked.
+
+    Raises:
+        InputError: arrays of different lengths, or no numbers.
     """
-    values, tokens = np.asarray(ifd, np.float64), np.asarray(response_tokens, np.int64)
-    chosen = np.asarray(selected, np.bool_)
+    values, tokens = _pair(ifd, response_tokens)
+    chosen = _marks(selected, len(values))
     known = np.isfinite(values) & (tokens >= 0)
     if not known.any():
         return None
@@ -195,8 +201,7 @@ def length_band_rank(score: ArrayLike, response_tokens: ArrayLike, bands: int = 
         InputError: arrays of different lengths, or `bands` below 1.
     """
     values, tokens = _pair(score, response_tokens)
-    if bands < 1:
-        raise InputError(f"bands is {bands}; at least one length band is needed")
+    check_whole("bands", bands)
     known = np.flatnonzero(np.isfinite(values))
     ordered = known[np.argsort(tokens[known], kind="stable")]
     result = np.full(len(values), np.nan)
@@ -227,7 +232,17 @@ def position_matched_rank(prefix_log_ifd: Sequence[Sequence[float] | None]) -> F
 
 
 def _pair(score: ArrayLike, response_tokens: ArrayLike) -> tuple[Floats, Ints]:
-    values, tokens = np.asarray(score, np.float64), np.asarray(response_tokens, np.int64)
+    try:
+        values, tokens = np.asarray(score, np.float64), np.asarray(response_tokens, np.int64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"scores and lengths must be numbers, one of each per record: {error}") from error
     if values.shape != tokens.shape or values.ndim != 1:
         raise InputError(f"scores have shape {values.shape} and lengths {tokens.shape}; give one of each per record")
     return values, tokens
+
+
+def _marks(selected: ArrayLike, records: int) -> Bools:
+    chosen = np.asarray(selected, np.bool_)
+    if chosen.shape != (records,):
+        raise InputError(f"`selected` has shape {chosen.shape} for {amount(records, 'record')}; give one truth value per record")
+    return chosen
