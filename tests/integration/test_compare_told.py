@@ -11,6 +11,7 @@ import pytest
 from codeact import api
 from codeact.comparison.grid import load_comparison
 from codeact.comparison.kept import FAILED
+from codeact.reporting.compare import failures
 from tests.helpers.command import codeact_command as codeact
 from tests.helpers.lines import write_lines
 from tests.helpers.pool import pool_rows
@@ -64,6 +65,16 @@ def test_a_cell_that_fails_is_named_and_the_others_go_on(grid: Path) -> None:
     mended = codeact("compare", str(grid), WILD.replace("1.0e+6", "1.0e-4"), "--json")
     assert (mended.returncode, json.loads(mended.stdout)["failed"]) == (0, [])
     assert not list((grid.parent / "runs").glob(f"cells/*/{FAILED}"))
+
+
+def test_a_fault_that_all_cells_share_is_not_met_by_each(grid: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Each cell of the grid was trained up to the same failure; cells that were not tried come first in the next call."""
+    words = ("recipe.train.learning_rate=1e6", "seeds=[0,1,2,3]")
+    first = api.compare(grid, words)["failed"]
+    assert "all 3 cells that were tried failed for that reason; 1 cell left: mend it and run the same command again" in caplog.text
+    names = [f"random-0.5-records-seed{seed}" for seed in range(4)]
+    assert failures({"failed": first}) == [f"failed: {', '.join(names[:3])}: {first[0]['error']}"]
+    assert [one["cell"] for one in api.compare(grid, words)["failed"]] == names
 
 
 def test_a_plan_counts_nothing_as_done_that_the_call_would_do_again(grid: Path) -> None:

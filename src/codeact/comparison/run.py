@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from codeact import storage
+from codeact.amounts import amount
 from codeact.comparison.forecast import GridForecast, forecast_grid
 from codeact.comparison.grid import (
     HELD_OUT,
@@ -63,6 +64,7 @@ CELL_STAGES = ("curate", "score", "train", "evaluate_base")
 WRITTEN = (POOL_FILE, HELD_OUT_FILE, POOLS_FILE, "split.json", "compare.json", "compare.html", "base", "cells", "shared")
 READY = ".ready"  # a lock
 SPLIT = ".split"  # another: whoever measures shares it, whoever divides the records has it alone
+ALIKE = 3  # cells, of every entrant that is left, after which a fault that all share ends the call
 
 
 def run_comparison(
@@ -73,7 +75,9 @@ def run_comparison(
 ) -> dict[str, Any]:
     """Run the cells that are not done, then write and return `compare.json`.
 
-    A cell whose training or evaluation fails is named in `failed`, the others go on; the next call tries it again.
+    A cell whose training or evaluation fails is named in `failed`, the others go on; the next call tries it again, after those
+    that were not tried yet. Where all cells that the call tried failed for one reason, at least three and of every entrant that is
+    left, the call ends.
 
     A cell ends with `result.json` in its run directory; the trained model is removed then. Stages before training are shared
     among the cells wherever their fingerprints agree. Killed, the same call goes on inside the cell it was in. Several
@@ -126,7 +130,13 @@ def _compare(comparison: Comparison, minutes: float | None, force: bool, held: E
         jobs: dict[Path, Callable[[], Any]] = {Path(recipe.run_dir): partial(run_pipeline, recipe, begin) for recipe in shared_recipes(comparison)}
         jobs[root / "base"] = partial(_base, root, base, held_out)
         _make_ready(jobs)
+    left.sort(key=lambda cell: (Path(cell.recipe.run_dir) / FAILED).is_file())
+    tried: list[tuple[Cell, str]] = []
     for number, cell in enumerate(left, 1):
+        if _all_alike(tried, left):
+            untried = amount(len(left) - number + 1, "cell")
+            log.warning("all %d cells that were tried failed for that reason; %s left: mend it and run the same command again", len(tried), untried)
+            break
         if out_of_time():
             log.info("%d cells left; run the same command again to go on", len(left) - number + 1)
             break
@@ -135,7 +145,7 @@ def _compare(comparison: Comparison, minutes: float | None, force: bool, held: E
                 log.info("%s: another process is in it", cell.name)
             elif _result(cell, now := read_facts(root)) is None:  # else another process has done it meanwhile
                 log.info("cell %d of %d: %s", len(planned) - len(left) + number, len(planned), cell.name)
-                _try_cell(root, cell, held_out, now, known)
+                tried.append((cell, _try_cell(root, cell, held_out, now, known)))
     summary = gather(comparison)
     storage.write_json(root / "compare.json", summary)
     return summary
@@ -297,8 +307,8 @@ def _base(root: Path, recipe: Recipe, held_out: Sequence[Record]) -> None:
     storage.write_checked(store.path(RESULT), {**made_of, "values": values, "held_out_characters": lengths})
 
 
-def _try_cell(root: Path, cell: Cell, held_out: Sequence[Record], facts: Facts, known: Mapping[str, int] | None) -> None:
-    """Run a cell; if it fails, keep why and go on. What the operating system refuses, as on a full disk, is no fault of the cell and ends the call."""
+def _try_cell(root: Path, cell: Cell, held_out: Sequence[Record], facts: Facts, known: Mapping[str, int] | None) -> str:
+    """Run a cell; if it fails, keep and return why. What the operating system refuses, as on a full disk, is no fault of the cell and ends the call."""
     failure = Path(cell.recipe.run_dir) / FAILED
     failure.unlink(missing_ok=True)
     try:
@@ -308,10 +318,17 @@ def _try_cell(root: Path, cell: Cell, held_out: Sequence[Record], facts: Facts, 
             raise
         said = str(error)
     else:
-        return
+        return ""
     log.warning("%s failed: %s", cell.name, said)
     storage.write_checked(failure, {**signed(cell.recipe, facts, TUNED), "error": said})
     _free_memory()
+    return said
+
+
+def _all_alike(tried: Sequence[tuple[Cell, str]], left: Sequence[Cell]) -> bool:
+    """Whether cells of every entrant have failed, all for one reason: the rest would too, and each may take hours to get there."""
+    reasons = {said for _, said in tried}
+    return len(tried) >= ALIKE and len(reasons) == 1 and "" not in reasons and {cell.entrant for cell, _ in tried} == {cell.entrant for cell in left}
 
 
 def _run_cell(

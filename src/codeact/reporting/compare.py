@@ -109,8 +109,11 @@ def difference(found: Mapping[str, Any] | None, seeds: int = 0) -> str:
 
 
 def failures(summary: Mapping[str, Any]) -> list[str]:
-    """A line for each training that failed."""
-    return [f"failed: {one['cell']}: {one['error']}" for one in summary.get("failed", ())]
+    """A line for each reason for which trainings failed, with their names."""
+    named: dict[str, list[str]] = {}
+    for one in summary.get("failed", ()):
+        named.setdefault(one["error"], []).append(one["cell"])
+    return [f"failed: {', '.join(cells)}: {error}" for error, cells in named.items()]
 
 
 def _differences(metric: str, against: str, rows: list[Mapping[str, Any]], rates_differ: bool, title: str) -> Markup:
