@@ -31,6 +31,7 @@ from benchmarks import result_files
 from benchmarks.machine import provenance
 from codeact.errors import InputError
 from codeact.lm.prompts import RefusedError, Template, ask, encode, prompt_text, special_ids
+from codeact.lm.prompts.templates import as_shown
 from codeact.records import Message
 
 ANSWERS = ("Yes, it is.", "Yes", "    return a + b", "\n    return a + b\n", "```python\nx = 1\n```", "日本は7です。")
@@ -103,7 +104,7 @@ def check(source: str, tokenizer: Any) -> Counter[str]:
 
 def mask(talk: tuple[Message, ...], source: str, tokenizer: Any) -> list[int]:
     """Tokens that transformers takes for the assistant's, without blanks at an answer's end."""
-    turns = [{"role": m.role, "content": m.content} for m in talk]
+    turns = as_shown([{"role": m.role, "content": m.content} for m in talk], source, tokenizer)
     made = tokenizer.apply_chat_template(
         turns, chat_template=source, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
     )

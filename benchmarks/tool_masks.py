@@ -26,6 +26,7 @@ from benchmarks import result_files
 from benchmarks.machine import provenance
 from benchmarks.template_masks import byte_level, specials_of, total
 from codeact.lm.prompts import RefusedError, Template, encode
+from codeact.lm.prompts.templates import as_shown
 from codeact.records import Message
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
@@ -96,7 +97,7 @@ def check(source: str) -> Counter[str]:
         try:
             coded = encode(talk, Template("chat", source, adds_special=False), tokenizer, tools=tools)
             made = tokenizer.apply_chat_template(
-                turns(talk), chat_template=source, tools=json.loads(tools or "null"), return_dict=True, return_assistant_tokens_mask=True
+                as_shown(turns(talk), source, tokenizer), chat_template=source, tools=json.loads(tools or "null"), return_dict=True, return_assistant_tokens_mask=True
             )
         except (RefusedError, jinja2.TemplateError):
             found["refused"] += 1

@@ -14,7 +14,7 @@ from codeact.config import DEFAULTS
 from codeact.downloads import allow_long_texts, check_loaded, quiet_loading
 from codeact.errors import CodeactError, InputError
 from codeact.lm.devices import choose_device
-from codeact.lm.identity import NO_CODE, UNREADABLE, check_hub, hub_name, resolve_embedder
+from codeact.lm.identity import NO_CODE, check_hub, hub_name, resolve_embedder, unreadable
 from codeact.lm.prompts import NO_WORDS, has_words
 from codeact.lm.sentence_encoder import UNUSED, SentenceEncoder, plain_folder
 from codeact.progress import SILENT, Progress, Steady
@@ -69,7 +69,7 @@ def _load_plain(name: str, where: str, folder: Path, device: str) -> SentenceEnc
     with quiet_loading():
         try:
             return SentenceEncoder(folder, device)
-        except (*UNREADABLE, SafetensorError) as error:
+        except unreadable(SafetensorError) as error:
             if isinstance(error, OSError) and not Path(where).is_dir():
                 return None
             raise InputError(_no_embedder(name, str(error))) from error
@@ -89,7 +89,7 @@ def _load_any(name: str, where: str, device: str, revision: str | None) -> Sente
                 check_hub(hub_name(name), revision, what="embedder")
                 model = SentenceTransformer(where, device=device, revision=revision, **NO_CODE)
             _check(model)
-        except (*UNREADABLE, SafetensorError, TypeError, KeyError) as error:  # the two last: a part's config.json lacks a setting
+        except unreadable(SafetensorError, TypeError) as error:  # the last: a part's config.json lacks a setting
             raise InputError(_no_embedder(name, str(error))) from error
     # A model published in half precision must give the same clusters on every device.
     return model.float().eval()
@@ -111,7 +111,7 @@ def _check(model: SentenceTransformer) -> None:
         _, info = type(part).from_pretrained(
             part.name_or_path, device_map="meta", output_loading_info=True, local_files_only=True, ignore_mismatched_sizes=True, **NO_CODE
         )
-    except (*UNREADABLE, TypeError):  # not from files of transformers, as ONNX: nothing is known
+    except unreadable(TypeError):  # not from files of transformers, as ONNX: nothing is known
         return
     check_loaded(info, "text encoder", UNUSED)
 
@@ -135,7 +135,7 @@ def unread_share(texts: Sequence[str], name: str, revision: str | None = None) -
         where = resolve_embedder(name, revision)
         with quiet_loading():
             tokenizer = allow_long_texts(AutoTokenizer.from_pretrained(where, revision=revision, local_files_only=True, **NO_CODE))
-    except UNREADABLE:
+    except unreadable():
         return None
     pieces = [piece for text in texts for piece in tokenizer.tokenize(text[:READ_CHARS])]
     unread = sum(piece == tokenizer.unk_token or _is_letter(piece.removeprefix("##")) for piece in pieces)

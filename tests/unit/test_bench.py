@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import peers, performance_page, result_files, run, slices, turns
+from benchmarks import peers, performance_page, result_files, run, slices, template_masks, turns
 
 ROOT = Path(__file__).parents[2]
 CHEAP = ("planning", "same meaning")
@@ -105,3 +105,14 @@ def test_the_load_of_other_programs_is_a_share_of_the_machine() -> None:
         sum(range(200_000))
     assert load.others is not None
     assert 0.0 <= load.others <= 1.0
+
+
+def test_masks_are_compared_under_a_template_that_shows_parts_alone() -> None:
+    """Texts of such a template ended the table, or counted as other masks."""
+    source = (
+        "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% if m['role'] == 'assistant' %}{% generation %}"
+        "{{ m['content'][0]['text'] + '<|im_end|>' }}{% endgeneration %}{% else %}{{ m['content'][0]['text'] + '<|im_end|>' }}{% endif %}\n"
+        "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    found = template_masks.check(source, template_masks.byte_level(template_masks.specials_of(source)))
+    assert found["masks"] == found["masked"] == found["conversations"] == 18

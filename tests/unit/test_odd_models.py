@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GemmaConfig, GPT2Config, PretrainedConfig, Qwen2Config
 
+import codeact
 from codeact.embed import embed_texts
 from codeact.errors import InputError
 from codeact.evaluation.generate import generate, task_prompt
@@ -196,3 +197,28 @@ def test_an_embedder_that_is_not_whole_is_refused(
     with pytest.raises(InputError, match=told) as raised:
         embed_texts(["add"], model=str(folder))
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ({"model_type": "phi3", "original_max_position_embeddings": 128, "rope_scaling": {"type": "su", "short_factor": [1.0], "long_factor": [1.0]}},
+         "(a rope of type 'su' is called 'longrope' now); mend config.json"),
+        ({"num_hidden_layers": "two"}, "; mend config.json"),
+    ],
+)  # fmt: skip
+def test_a_configuration_that_transformers_refuses_is_told_in_one_line(setting: dict[str, object], told: str, folder: Path) -> None:
+    file = folder / "config.json"
+    held = {key: value for key, value in json.loads(file.read_text(encoding="utf-8")).items() if not key.startswith("rope")}
+    file.write_text(json.dumps(held | setting), encoding="utf-8")
+    rows = [{"instruction": "Add.", "output": "a + b"}] * 2
+    for call in (
+        lambda: codeact.load_model(str(folder)),
+        lambda: codeact.load_tokenizer(str(folder)),
+        lambda: codeact.padding(rows, model=str(folder)),
+        lambda: models.text_config(str(folder)),
+    ):
+        with pytest.raises(InputError, match=r"cannot be loaded: its config.json does not fit this version of transformers: ") as error:
+            call()
+        assert str(error.value).endswith(told)
+        assert "\n" not in str(error.value)

@@ -19,9 +19,6 @@ from codeact.files import LFS_POINTER, at_home, utf8_path
 
 # Without it, transformers asks on the terminal whether it may run a repository's own code.
 NO_CODE: dict[str, Any] = {"trust_remote_code": False}
-# What a folder's files can be wrong with. A pickle checkpoint is read without its code (torch's weights_only): one that
-# holds anything but tensors raises UnpicklingError, an empty one EOFError.
-UNREADABLE = (OSError, ValueError, RuntimeError, ImportError, EOFError, pickle.UnpicklingError)
 POINTER_BYTES = 1024  # a pointer is three lines
 IDENTITY_SUFFIXES = (".safetensors", ".bin", ".json", ".model", ".jinja", ".txt", ".gguf")
 
@@ -185,7 +182,7 @@ def model_identity(name: str, revision: str | None = None) -> str:
     with quiet_loading():
         try:
             config = AutoConfig.from_pretrained(str(where), revision=revision, **NO_CODE)
-        except UNREADABLE as error:
+        except unreadable() as error:
             raise InputError(no_model(name, error)) from error
     commit = getattr(config, "_commit_hash", None)
     return f"hub:{name}@{commit or revision or 'main'}"
@@ -214,11 +211,26 @@ def _kept_digest(files: list[Path]) -> str:
     return _DIGESTS[place]
 
 
+def unreadable(*more: type[Exception]) -> tuple[type[Exception], ...]:
+    """What reading a model raises where its files are wrong, and `more`.
+
+    A pickle checkpoint is read without its code (torch's weights_only): one that holds anything but tensors raises UnpicklingError, an
+    empty one EOFError. A config.json that lacks a setting or has a wrong one raises KeyError or StrictDataclassError.
+    """
+    from huggingface_hub.errors import StrictDataclassError
+
+    return (OSError, ValueError, RuntimeError, ImportError, EOFError, KeyError, StrictDataclassError, pickle.UnpicklingError, *more)
+
+
 def no_model(name: str, error: Exception) -> str:
     """Why a model cannot be loaded, on one line, with the mend."""
-    reason = " ".join(str(error).split()) or type(error).__name__
+    said = error.args[0] if isinstance(error, KeyError) and error.args else error  # its text is quoted else
+    reason = " ".join(str(said).split()) or type(error).__name__
     if pointer := _pointer(at_home(name)):
         return f"model {name!r} cannot be loaded: {pointer.name} is a pointer of Git LFS and not the file itself; fetch it: git lfs pull"
+    if isinstance(error, KeyError) or type(error).__name__.startswith("StrictDataclass"):
+        renamed = " (a rope of type 'su' is called 'longrope' now)" if isinstance(error, KeyError) and "longrope" in reason else ""
+        return f"model {name!r} cannot be loaded: its config.json does not fit this version of transformers: {reason[:160]}{renamed}; mend config.json"
     if "deserializing header" in reason:
         return f"model {name!r} cannot be loaded: a file of its weights is cut or damaged ({reason}); fetch it again"
     if "trust_remote_code" in reason:

@@ -16,7 +16,7 @@ from codeact.downloads import allow_long_texts, check_loaded, quiet_loading
 from codeact.errors import InputError, require
 from codeact.lm.attention import NOT_PACKED
 from codeact.lm.devices import choose_device, choose_dtype
-from codeact.lm.identity import NO_CODE, UNREADABLE, adapter_base, no_model, resolve
+from codeact.lm.identity import NO_CODE, adapter_base, no_model, resolve, unreadable
 from codeact.lm.passes import PARTED, pass_limits
 from codeact.lm.prompts import NO_WORDS, has_words, limit_vocabulary
 from codeact.types import Model, Tokenizer
@@ -46,7 +46,7 @@ def load_tokenizer(name: str | PathLike[str], revision: str | None = None) -> To
     with quiet_loading():
         try:
             tokenizer = AutoTokenizer.from_pretrained(where, revision=revision, **NO_CODE)
-        except UNREADABLE as error:
+        except unreadable() as error:
             raise InputError(no_model(name, error)) from error
     if not has_words(tokenizer):
         raise InputError(f"model {name}: {NO_WORDS}")
@@ -134,10 +134,9 @@ def load_model(
                 model = loaded[0]
                 check_loaded(loaded[1])
         except KeyError as error:
-            if attention not in error.args:  # looked up among the architecture's own classes of attention
-                raise
-            raise InputError(f"model {name!r} {NOT_PACKED}") from error
-        except (*UNREADABLE, SafetensorError, AssertionError) as error:  # torch asserts that the pad token has an embedding
+            # looked up among the architecture's own classes of attention, or in the configuration
+            raise InputError(f"model {name!r} {NOT_PACKED}" if attention in error.args else no_model(name, error)) from error
+        except unreadable(SafetensorError, AssertionError) as error:  # torch asserts that the pad token has an embedding
             raise InputError(no_model(name, error)) from error
     keep_cache(model, False)
     if four_bit:  # is on its device
@@ -256,7 +255,7 @@ def text_config(name: str, revision: str | None = None) -> PretrainedConfig:
     with quiet_loading():
         try:
             config: PretrainedConfig = AutoConfig.from_pretrained(where, revision=revision, **NO_CODE)
-        except UNREADABLE as error:
+        except unreadable() as error:
             raise InputError(no_model(name, error)) from error
     return config.get_text_config()
 

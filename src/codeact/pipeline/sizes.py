@@ -11,7 +11,7 @@ from codeact.config import Recipe, TrainConfig
 from codeact.errors import InputError
 from codeact.lm import models
 from codeact.lm.forward import LOGITS_PER_CHUNK
-from codeact.lm.identity import NO_CODE, UNREADABLE, no_model, resolve
+from codeact.lm.identity import NO_CODE, no_model, resolve, unreadable
 from codeact.records import Record
 from codeact.score import cost
 from codeact.types import Tokenizer
@@ -163,7 +163,7 @@ def read_config(recipe: Recipe) -> PretrainedConfig:
     where = find_model(recipe)
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(where, revision=recipe.model.revision, **NO_CODE)
-    except UNREADABLE as error:
+    except unreadable() as error:
         raise InputError(no_model(recipe.model.name, error)) from error
     return config
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from codeact.errors import CodeactError, InputError
 from codeact.files import atomic_folder
-from codeact.lm.identity import NO_CODE, UNREADABLE, adapter_base, no_model
+from codeact.lm.identity import NO_CODE, adapter_base, no_model, unreadable
 from codeact.lm.models import keep_cache, load_model
 from codeact.types import Model, Tokenizer
 
@@ -217,7 +217,7 @@ def base_dtype(base: str, revision: str | None = None) -> str:
 
     try:
         dtype = getattr(AutoConfig.from_pretrained(base, revision=revision, **NO_CODE), "dtype", None)
-    except UNREADABLE as error:
+    except unreadable() as error:
         raise InputError(f"the adapter's base {no_model(base, error)}; put it back in its place") from error
     return str(dtype).removeprefix("torch.") if dtype is not None else "float32"
 

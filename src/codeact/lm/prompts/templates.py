@@ -312,7 +312,7 @@ def _apply(
     try:
         return str(
             tokenizer.apply_chat_template(
-                _in_parts(turns) if _wants_parts(source, tokenizer) else list(turns),
+                as_shown(turns, source, tokenizer),
                 chat_template=source,
                 tools=tools,
                 tokenize=False,
@@ -328,6 +328,11 @@ def _apply(
         raise RefusedError(f"template {template.name!r}: {reason}") from error
 
 
+def as_shown(turns: Sequence[dict[str, Any]], source: str, tokenizer: Tokenizer) -> list[dict[str, Any]]:
+    """Turns with their contents as texts, or as lists of parts where only those are shown by a chat template (LLaVA, Idefics)."""
+    return _in_parts(turns) if _wants_parts(source, tokenizer) else list(turns)
+
+
 def _in_parts(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Turns whose contents are lists of one part, as processors of models that see images have them."""
     return [{**turn, "content": [{"type": "text", "text": turn["content"]}]} if isinstance(turn.get("content"), str) else turn for turn in turns]
@@ -337,7 +342,7 @@ _parted: dict[tuple[str, str], bool] = {}
 
 
 def _wants_parts(source: str, tokenizer: Tokenizer) -> bool:
-    """Whether a template shows contents that are lists of parts, and does not show texts (LLaVA, Idefics)."""
+    """Whether a template shows contents that are lists of parts, and does not show texts."""
     key = (source, type(tokenizer).__name__)
     if key not in _parted:
         import jinja2
