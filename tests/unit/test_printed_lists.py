@@ -41,6 +41,8 @@ def array(*parts: object) -> np.ndarray[Any, Any]:
         {"question": "Who?", "responses": "[np.str_('a'), np.str_('b')]"},
         {"prompt": array(*PLAIN[:1], *PLAIN[:1]), "completion": "A"},
         {"prompt": "Q?", "chosen": array(*PLAIN), "rejected": "x"},
+        {"question": "Who?", "context": array("He was born.", "He died."), "answer": "A"},
+        {"question": "Who?", "context": {"title": array("A", "B"), "sentences": array("c", "d")}, "answer": "A"},
         {"prompt": [{"role": "user", "content": array("Q?")}], "completion": "A"},
     ],
     ids=str,
@@ -67,6 +69,12 @@ def test_nothing_is_glued_in_turns_and_tools(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_lists_and_other_texts_are_read_as_before(answer: object, said: str, tmp_path: Path) -> None:
     assert turns(told(tmp_path / "a.csv", question="Q?", answers=answer)) == [("user", "Q?"), ("assistant", said)]
+
+
+@pytest.mark.parametrize("context", ["[1 2 3]", "A ['b' 'c'] in it.", "['a', 'b']", '{"a": 1}', "xs = ['a' 'b']\nprint(xs)"])
+def test_contexts_that_are_texts_stay(context: str, tmp_path: Path) -> None:
+    asked, _ = turns(told(tmp_path / "a.csv", question="Q?", context=context, answer="A"))
+    assert asked == ("user", f"Q?\n\n{context}")
 
 
 def test_long_texts_that_pprint_breaks_are_whole(tmp_path: Path) -> None:

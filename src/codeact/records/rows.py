@@ -13,7 +13,7 @@ from codeact.records.media import find_media
 from codeact.records.tools import as_json, calls_from, declared_arguments, parsed, tools_text
 from codeact.records.turns import TOOL_KEYS, Unread, listed_turns, read_turns, switch
 from codeact.records.types import Message, Role, Unreadable
-from codeact.records.written import is_conversation, unwritten, written_list
+from codeact.records.written import is_conversation, refuse_printed, unwritten, written_list
 from codeact.sources.jq import PLACE, ROW, command, value_of
 from codeact.sources.objects import plain_name
 
@@ -187,6 +187,8 @@ def _context(row: Row, form: Format) -> str:
     if is_blank(value):
         return ""
     if isinstance(value, str) or (isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)):
+        if isinstance(value, str):
+            refuse_printed(value, column)
         return value if isinstance(value, str) else "\n\n".join(value)
     raise Unreadable("invalid", f"{_column(form, 'context')} holds {type(value).__name__}, not text")
 

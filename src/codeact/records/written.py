@@ -34,7 +34,7 @@ def unwritten(value: object, column: str, roles: Iterable[Role]) -> object:
     try:
         turns = parsed(value)
     except ValueError:
-        _refuse_printed(value, column)
+        refuse_printed(value, column)
         return value
     if not is_conversation(turns):
         return value
@@ -53,13 +53,13 @@ def written_list(text: str, column: str) -> object:
     try:
         value = parsed(text)
     except ValueError:
-        _refuse_printed(text, column)
+        refuse_printed(text, column)
         return text
     inner = value.get("text") if isinstance(value, Mapping) else value
     return inner if isinstance(inner, list) and inner and all(isinstance(one, str) for one in inner) else text
 
 
-def _refuse_printed(text: str, column: str) -> None:
+def refuse_printed(text: str, column: str) -> None:
     """Refuse what NumPy prints: as text it would be learnt.
 
     Raises:

@@ -22,7 +22,7 @@ from codeact.stages.shared_reading import can_share, parts_in_processes, start_p
 if TYPE_CHECKING:
     import pyarrow as pa
 
-VERSION = 15
+VERSION = 16
 
 
 def stage(recipe: Recipe, inputs: Inputs) -> Stage:
