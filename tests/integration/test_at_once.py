@@ -32,7 +32,7 @@ from tests.helpers.command import codeact_command as cli
 from tests.helpers.lines import write_lines
 from tests.helpers.pool import pool_rows
 
-WORKING = "another codeact process is working in it"
+WORKING = "another codeact process is working in it (log.txt there says how far it is); wait for it"
 CHANGED = "another codeact process changed it while it was read; wait for it, and start the same command again"
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from codeact import locks, mirror, parquet, storage
 from codeact.errors import InputError
 from codeact.files import local, remove, remove_left, sha256, sha256_of, write_text
+from codeact.logs import RUN_LOG
 from codeact.rundir.parts import PART_ROWS, Parts, file_parts
 
 if TYPE_CHECKING:
@@ -187,7 +188,8 @@ class Store:
         with self.try_lock(LOCK) as mine:
             if not mine:
                 raise InputError(
-                    f"run directory {self.root}: another codeact process is working in it; wait for it or choose another run_dir"
+                    f"run directory {self.root}: another codeact process is working in it ({RUN_LOG} there says how far it is);"
+                    " wait for it or choose another run_dir"
                 )
             remove_left(self.root)
             yield
