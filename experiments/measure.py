@@ -11,7 +11,7 @@ correlates at +1 with pass@k. The tasks of pass@k are left out of the proxies. I
 brackets over items and tasks as well; 2,000 resamples. Every value of every training goes to NAME_cells.json.xz. What was expected before the
 first training: docs/experiments-measures.md.
 
-Result: experiments/results/measure.json.xz, measure_cells.json.xz
+Result: experiments/results/measure.json.xz, measure_cells.json.xz; measure_second_cells.json.xz of a second study (docs/experiments-measures.md)
 """
 
 from __future__ import annotations
