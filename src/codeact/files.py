@@ -9,6 +9,7 @@ import platform
 import re
 import secrets
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -28,6 +29,8 @@ ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _OF_THIS_MACHINE = re.compile(r"(?:file|local):/(?:/([^/]*)(?:/|$))?", re.IGNORECASE)
 LFS_POINTER = b"version https://git-lfs"  # how a file begins that Git LFS did not fetch
 _LEFT = re.compile(r"\.(.+)\.([1-9]\d*)(?:-([0-9a-f]{8})-[0-9a-f]{8})?\.tmp", re.DOTALL)  # name, process, where that runs; a part by chance
+_NUMBER = re.compile(r"\(os error (\d+)\)")  # as Rust tells what the operating system refused
+_OF_PYTORCH = ("PytorchStreamWriter failed writing", "unexpected pos")  # how writing its zip files tells it
 _OLD = 24 * 3600  # seconds that nothing was written to a file of a process which cannot be asked after
 Whole = Callable[[Path], None]  # is told of a file that is complete, and not in its place yet
 
@@ -171,12 +174,31 @@ def told(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if error.errno is None:
+    except _refusals() as error:
+        number, said = _refusal(error)
+        if not said:
             raise
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        full = number in (errno.ENOSPC, errno.EDQUOT)
         mend = "free some space and start again: finished work is kept" if full else elsewhere(path, "choose another output")
-        raise InputError(f"{path} cannot be written: {error.strerror or error}; {mend}") from error
+        raise InputError(f"{path} cannot be written: {said}; {mend}") from error
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """What is raised where the operating system refuses: PyTorch has `RuntimeError`, safetensors (where it is loaded) one of its own."""
+    found = getattr(sys.modules.get("safetensors"), "SafetensorError", None)
+    return (OSError, RuntimeError, found) if found else (OSError, RuntimeError)
+
+
+def _refusal(error: Exception) -> tuple[int | None, str]:
+    """What the operating system refused, by its number, and in words; no words where it refused nothing.
+
+    safetensors and PyTorch say it in a text of their own; PyTorch's has no number, and nearly always the disk is full.
+    """
+    if isinstance(error, OSError):
+        return error.errno, "" if error.errno is None else error.strerror or str(error)
+    if found := _NUMBER.search(str(error)):
+        return int(found[1]), os.strerror(int(found[1]))
+    return (errno.ENOSPC, "the disk is full, or refuses to be written") if any(part in str(error) for part in _OF_PYTORCH) else (None, "")
 
 
 def append(path: Path, data: bytes) -> None:

@@ -113,3 +113,23 @@ def test_a_path_names_an_embedder(tmp_path: Path) -> None:
     with pytest.raises(codeact.InputError) as by_text:
         codeact.embed_texts(["a"], model=str(tmp_path / "none"))
     assert str(by_path.value) == str(by_text.value)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda model, out: codeact.padding(ROWS, model=model),
+        lambda model, out: codeact.select(ROWS, model=model, output=out),
+        lambda model, out: codeact.train(ROWS, out, model=model),
+        lambda model, out: codeact.evaluate(model, out),
+    ],
+    ids=["padding", "select", "train", "evaluate"],
+)
+def test_a_path_names_a_model(call: Callable[[Any, Path], object], tmp_path: Path) -> None:
+    told = []
+    for model in (tmp_path / "none", str(tmp_path / "none")):
+        with pytest.raises(codeact.InputError) as error:
+            call(model, tmp_path / "out.jsonl")
+        told.append(str(error.value))
+    assert told[0] == told[1]
+    assert str(tmp_path / "none") in told[0]

@@ -220,3 +220,49 @@ def test_a_file_that_is_not_there_or_another(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "bigcodebench.jsonl").write_text('{"task_id": "x"}\n')
     with pytest.raises(InputError, match="row 1: bigcodebench-complete has no key 'complete_prompt'; is this the published file"):
         load_tasks("bigcodebench-complete", tmp_path)
+
+
+TWICE = dict(zip(("prompt", "tests", "stop_tokens"), MULTIPL_E["js"].values(), strict=False)) | {"name": "HumanEval_0_twice", "language": "js"}
+STDIN = {"input": "1\n", "output": "2\n", "testtype": "stdin"}
+CALL = {"input": "[1]\n3", "output": "[3]", "testtype": "functional"}
+METHOD = {"starter_code": "class Solution:\n    def f(self, x):\n        "}
+DS = {"prompt": "p", "reference_code": "r", "metadata": {"problem_id": 0}, "code_context": "def test_execution(a): pass"}
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "told"),
+    [
+        ("livecodebench", [lcb([], private_test_cases="[]")], "problem abc1 has no test: any program would pass"),
+        ("livecodebench", [lcb([{**STDIN, "output": None}])], "problem abc1: its tests cannot be read (an input or output is no text)"),
+        ("livecodebench", [lcb([CALL], **METHOD)], "problem abc1: its metadata names no method"),
+        ("livecodebench", [lcb([STDIN], metadata='{"func_name": "f"}', **METHOD)], "problem abc1: its metadata names a method (f)"),
+        ("livecodebench", [lcb([STDIN], metadata="{")], "row 1: no task of livecodebench"),
+        ("livecodebench", [lcb([STDIN]), lcb([STDIN])], "row 2: LiveCodeBench/abc1 is there twice"),
+        ("multipl-e-js", [TWICE | {"tests": ""}], "row 1: no task of multipl-e-js (its tests do not call twice: any program would pass)"),
+        ("multipl-e-js", [TWICE | {"tests": "let other = 1;"}], "do not call twice"),
+        ("multipl-e-js", [TWICE | {"stop_tokens": "['x']"}], "stop_tokens is no list of texts"),
+        ("multipl-e-js", [TWICE | {"prompt": "no call"}], "row 1: no task of multipl-e-js (StopIteration)"),
+        ("multipl-e-js", [TWICE | {"language": "py"}], "its tasks are in 'py' and not in javascript"),
+        ("multipl-e-js", [TWICE, TWICE], "row 2: multipl-e-js/HumanEval_0_twice is there twice"),
+        ("bigcodebench-complete", [BIGCODE | {"libs": "["}], "row 1: no task of bigcodebench-complete"),
+        ("bigcodebench-complete", [BIGCODE | {"test": ["a"]}], "(test is list, not text)"),
+        ("ds-1000", [DS | {"code_context": 3}], "(code_context is int, not text)"),
+        ("ds-1000", [DS, DS], "row 2: DS-1000/0 is there twice"),
+    ],
+)  # fmt: skip
+def test_a_row_of_another_form_is_refused_by_its_place(name: str, rows: list[dict[str, Any]], told: str, tmp_path: Path) -> None:
+    """Without tests every program passed; other rows ended the command with a traceback."""
+    file = {"livecodebench": "test.jsonl", "multipl-e-js": "humaneval-js.jsonl", "ds-1000": "ds1000.jsonl"}.get(name, "bigcodebench.jsonl")
+    (tmp_path / file).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    with pytest.raises(InputError) as error:
+        load_tasks(name, tmp_path)
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_an_input_of_a_method_that_is_no_json_is_one_line(tmp_path: Path, sandbox: Backend) -> None:
+    row = lcb([CALL | {"input": "not json"}], metadata='{"func_name": "f"}', **METHOD)
+    (tmp_path / "test.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    task_set = load_tasks("livecodebench", tmp_path)
+    with pytest.raises(InputError, match=r"LiveCodeBench/abc1: an input of its tests is no JSON"):
+        grade(task_set, [(task_set.tasks[0].id, "class Solution: pass")], backend=sandbox)

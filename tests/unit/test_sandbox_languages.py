@@ -20,6 +20,7 @@ from codeact.files import cache_dir
 from codeact.sandbox import Backend, Limits
 from codeact.sandbox import toolchains as tools_module
 from codeact.sandbox.backends import make_backend
+from codeact.sandbox.calls import Outcome
 from codeact.sandbox.compiled import COMPILE_LIMITS, RUN_LIMITS, run_files
 from codeact.sandbox.language_attacks import attack_language
 from codeact.sandbox.toolchains import LANGUAGES, missing, toolchain
@@ -211,3 +212,16 @@ def test_a_missing_toolchain_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="java needs javac and java, not found on the PATH; install it with: apt-get install default-jdk-headless"):
         toolchain("java")
     toolchain.cache_clear()
+
+
+def test_a_java_archive_that_was_cut_short_is_made_anew(sandbox: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """javac died of it, so every answer in Java was "not compiled"."""
+    installed("java")
+    monkeypatch.setenv("CODEACT_CACHE", str(tmp_path))
+    files = {"Main.java": 'class Run { public static void main(String[] words) { System.out.println("ran"); } }'}
+    assert run_files("java", files, backend=sandbox).status == "passed"
+    sizes = {archive: archive.stat().st_size for archive in tmp_path.glob("java-compiled-*/javac.jsa")}
+    for archive, size in sizes.items():
+        os.truncate(archive, size // 3)
+    assert run_files("java", files, backend=sandbox) == Outcome("passed", stdout="ran\n")
+    assert all(archive.stat().st_size > size // 2 for archive, size in sizes.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ EVALUATED = (
 
 @one_writer("output")
 def evaluate(
-    model: str | None,
+    model: str | PathLike[str] | None,
     output: str | Path,
     *,
     recipe: Recipe | None = None,
@@ -55,6 +56,7 @@ def evaluate(
     from codeact.evaluation.settings import check_evaluation
     from codeact.evaluation.task_selection import sets_of
 
+    model = None if model is None else fspath(model)
     whole = settle(recipe, {"model.name": model if recipe is None else None, "run_dir": str(output)}, settings)
     samples, data_dir, base = (None if path is None else Path(path) for path in (samples, data_dir, against))
     check_folder(data_dir)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from codeact import config, storage
 from codeact.amounts import amount
 from codeact.errors import InputError
+from codeact.files import make_folder
 from codeact.mirror import alone_at, put_back
 from codeact.pipeline.difference import diff
 from codeact.pipeline.explanation import explain
@@ -56,6 +57,7 @@ def reported(run_dir: str | Path) -> Reported:
             raise InputError(
                 f"{root} is not a run directory (no stage was begun in it); give the folder that `codeact run` or `select` printed"
             )
+        make_folder(root, "copy the run directory to where it can be, and give that")
         with Store(root).lock():
             found = write_reported(root)
         put_back(run_dir, ("report.json", "report.html"))

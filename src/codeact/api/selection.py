@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from os import fspath
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -102,7 +102,7 @@ class Selection:
         """How much of the selection is chance: `codeact.stability` of this run."""
         return stability(self.run_dir, **choices)
 
-    def export(self, to: str, output: str | Path, *, model: str = "", force: bool = False) -> dict[str, Any]:
+    def export(self, to: str, output: str | Path, *, model: str | PathLike[str] = "", force: bool = False) -> dict[str, Any]:
         """The chosen records for another training tool: `codeact.export` of this run."""
         return export(self.run_dir, to, output, model=model, force=force)
 
@@ -111,11 +111,11 @@ class Selection:
 def select(
     data: Data,
     *,
-    model: str = "",
+    model: str | PathLike[str] = "",
     ratio: float | None = None,
     unit: str | None = None,
     strategy: str | None = None,
-    embedder: str | None = None,
+    embedder: str | PathLike[str] | None = None,
     output: str | Path | None = None,
     run_dir: str | Path | None = None,
     limit: int | None = None,
@@ -175,11 +175,11 @@ def _select(recipe: Recipe, data: Data, source: Source | None, target: Path | No
 class SelectArguments(TypedDict, total=False):
     """What of `select`'s arguments says what is chosen, beside the data."""
 
-    model: str
+    model: str | PathLike[str]
     ratio: float | None
     unit: str | None
     strategy: str | None
-    embedder: str | None
+    embedder: str | PathLike[str] | None
     output: str | Path | None
     run_dir: str | Path | None
     limit: int | None
@@ -223,7 +223,7 @@ def _select_recipe(data: Data, **arguments: Unpack[SelectArguments]) -> tuple[Re
         "sample.strategy": arguments.get("strategy"),
         "seed": arguments.get("seed"),
         "embed.model": arguments.get("embedder"),
-        "run_dir": fspath(run_dir) if run_dir else None,
+        "run_dir": run_dir or None,
     })
     keys = config.joined(own, arguments.get("settings") or {})
     if "run_dir" not in keys:

@@ -28,7 +28,7 @@ TRAINED = ("model", "adapter", "checkpoints", "learnt_tokens.npz", "metrics.json
 
 
 def padding(
-    data: Data, recipe: Recipe | None = None, *, model: str = "", settings: Mapping[str, Any] | None = None
+    data: Data, recipe: Recipe | None = None, *, model: str | PathLike[str] = "", settings: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Padding rates of the usual ways of batching and of Dynamic Pack for these records and a model's tokenizer.
 
@@ -57,8 +57,9 @@ def settle(recipe: Recipe | None, own: Mapping[str, Any], settings: Mapping[str,
     Raises:
         InputError: a recipe and settings or another model, an unknown key, one given twice, or a value out of range.
     """
+    own = config.given(own)
     if recipe is None:
-        return config.load_recipe(extra=config.joined(config.given(own), settings or {}))
+        return config.load_recipe(extra=config.joined(own, settings or {}))
     if not isinstance(recipe, Recipe):
         raise InputError(f"the recipe is {type(recipe).__name__}; give one of codeact.load_recipe, or its keys as settings={{...}}")
     if settings:
@@ -121,7 +122,7 @@ def train(
     output: str | Path,
     recipe: Recipe | None = None,
     *,
-    model: str = "",
+    model: str | PathLike[str] = "",
     settings: Mapping[str, Any] | None = None,
     force: bool = False,
 ) -> dict[str, Any]:

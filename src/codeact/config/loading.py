@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -184,8 +185,8 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def given(keys: Mapping[str, Any]) -> dict[str, Any]:
-    """Of dotted keys and values those that were given (not None); what is left out has the recipe's default."""
-    return {key: value for key, value in keys.items() if value is not None}
+    """Of dotted keys and values those that were given (not None), paths as texts; what is left out has the recipe's default."""
+    return {key: fspath(value) if isinstance(value, PathLike) else value for key, value in keys.items() if value is not None}
 
 
 def as_settings(settings: object) -> Mapping[str, Any]:

@@ -19,7 +19,7 @@ from codeact.evaluation.sets import FAMILIES, check_folder, load_tasks
 from codeact.evaluation.sets.own_python import GENERATOR
 from codeact.evaluation.settings import check_languages
 from codeact.evaluation.tasks import Task, TaskSet
-from codeact.files import cache_dir
+from codeact.files import cache_dir, make_folder
 from codeact.progress import SILENT, Progress, track
 from codeact.sandbox import Backend, detect_backend
 from codeact.sandbox.backends import Name
@@ -134,7 +134,7 @@ def _kept(
     with track(f"{what} of {task_set.name}", len(asked), "programs") as progress:
         found = find(replace(task_set, tasks=tuple(asked)), backend, progress)
     if keep_faults or not found:
-        kept.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(kept.parent)
         storage.write_json(kept, found)
     return found
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,7 @@ WRITTEN = ("sft.yaml", "dataset.yaml", "dataset_info.json", JINJA, PARQUET)  # a
 
 @one_writer("output")
 def export(
-    run_dir: str | Path, to: str, output: str | Path, *, model: str = "", force: bool = False
+    run_dir: str | Path, to: str, output: str | Path, *, model: str | PathLike[str] = "", force: bool = False
 ) -> dict[str, Any]:
     """Write the chosen records of a run, the tool's configuration and a data card into a folder.
 
@@ -73,7 +74,7 @@ def export(
     if to not in TOOLS:
         raise InputError(f"--to {to!r} is unknown; the tools are {', '.join(TOOLS)}")
     with reading(run_dir) as root:
-        files, records, warnings = _made(Store(root), name_of(run_dir), to, Path(output), model, force)
+        files, records, warnings = _made(Store(root), name_of(run_dir), to, Path(output), fspath(model), force)
     folder = make_folder(Path(output))
     if not force:
         _refuse_there(folder, files)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from codeact.errors import InputError
 from codeact.types import Floats, Indices, Ints
@@ -14,13 +17,7 @@ def whole_numbers(values: object, what: str) -> Ints:
     Raises:
         InputError: it is not flat, or holds anything but integers.
     """
-    try:
-        given = np.asarray(values)
-    except ValueError as error:  # lists of several lengths
-        raise InputError(f"{what} must be a flat list of integers, not lists of several lengths") from error
-    if given.ndim != 1 or (given.size and not np.issubdtype(given.dtype, np.integer)):
-        raise InputError(f"{what} must be a flat list of integers, not {given.dtype} of shape {given.shape}")
-    return given.astype(np.int64, copy=False)
+    return _flat(values, what, "iu", "integers").astype(np.int64, copy=False)
 
 
 def real_numbers(values: object, what: str) -> Floats:
@@ -29,13 +26,18 @@ def real_numbers(values: object, what: str) -> Floats:
     Raises:
         InputError: it is not flat, or holds anything but numbers.
     """
+    return _flat(values, what, "iuf", "numbers").astype(np.float64, copy=False)
+
+
+def _flat(values: object, what: str, kinds: str, named: str) -> NDArray[Any]:
+    """One of NumPy's `kinds`, or empty."""
     try:
         given = np.asarray(values)
-    except ValueError as error:  # lists of several lengths
-        raise InputError(f"{what} must be a flat list of numbers, not lists of several lengths") from error
-    if given.ndim != 1 or (given.size and given.dtype.kind not in "iuf"):
-        raise InputError(f"{what} must be a flat list of numbers, not {given.dtype} of shape {given.shape}")
-    return given.astype(np.float64, copy=False)
+    except ValueError as error:
+        raise InputError(f"{what} must be a flat list of {named}, not lists of several lengths") from error
+    if given.ndim != 1 or (given.size and given.dtype.kind not in kinds):
+        raise InputError(f"{what} must be a flat list of {named}, not {given.dtype} of shape {given.shape}")
+    return given
 
 
 def sample_numbers(row: Indices, samples: int) -> Ints:

@@ -23,7 +23,7 @@ from transformers.utils import logging
 
 from codeact.config import TrainConfig
 from codeact.errors import CodeactError, InputError, did_you_mean, require
-from codeact.files import remove
+from codeact.files import remove, told
 from codeact.lm.modes import eval_mode
 from codeact.packing.collate import PackedDataset, split_rows
 from codeact.progress import track
@@ -131,6 +131,10 @@ class MeteredTrainer(Trainer):
     collate: Collate
     objective: str = "token-mean"
     crossover: float = math.inf
+
+    def _save_checkpoint(self, *given: Any, **named: Any) -> None:
+        with told(Path(self.args.output_dir or ".")):
+            super()._save_checkpoint(*given, **named)
 
     def create_accelerator_and_postprocess(self) -> None:
         super().create_accelerator_and_postprocess()

@@ -39,22 +39,22 @@ def files(name: str, data_dir: Path | None) -> list[Path]:
 
 def load(name: str, version: str, data_dir: Path | None) -> TaskSet:
     """"bigcodebench-complete" continues the documented head; "bigcodebench-instruct" asks with the published instruction."""
-    rows, found, digest = published.read(name, version, files(name, data_dir), KEYS)
-    return TaskSet(name, found, tuple(_task(row, name == "bigcodebench-instruct") for row in rows), digest)
+    return published.read(name, version, files(name, data_dir), KEYS, lambda row, _: _task(row, name == "bigcodebench-instruct"))
 
 
 def _task(row: Mapping[str, Any], instruct: bool) -> Task:
-    prompt = row["code_prompt"] if instruct else row["complete_prompt"]
+    code, solution, test = (published.text(row, key) for key in ("code_prompt", "canonical_solution", "test"))
+    prompt = code if instruct else published.text(row, "complete_prompt")
     libraries = ast.literal_eval(row["libs"]) if isinstance(row.get("libs"), str) else row.get("libs") or []
-    reason = published.lacking((row["code_prompt"] + "    pass\n", row["code_prompt"] + row["canonical_solution"], row["test"]), libraries)
+    reason = published.lacking((f"{code}    pass\n", code + solution, test), libraries)
     return Task(
         id=str(row["task_id"]) + ("#instruct" if instruct else ""),
         prompt=prompt,
-        entry_point=row["entry_point"],
-        canonical_solution=row["canonical_solution"],
-        test=row["test"],
-        setup=row["code_prompt"],
-        instruction=row["instruct_prompt"] if instruct else "",
+        entry_point=published.text(row, "entry_point"),
+        canonical_solution=solution,
+        test=test,
+        setup=code,
+        instruction=published.text(row, "instruct_prompt") if instruct else "",
         not_run=reason,
         rules=RULES,
     )

@@ -35,17 +35,16 @@ def files(name: str, data_dir: Path | None) -> list[Path]:
 
 def load(name: str, version: str, data_dir: Path | None) -> TaskSet:
     """The tasks of the simplified release (one JSON object a line)."""
-    rows, found, digest = published.read(name, version, files(name, data_dir), KEYS)
-    return TaskSet(name, found, tuple(_task(row, number) for number, row in enumerate(rows)), digest)
+    return published.read(name, version, files(name, data_dir), KEYS, _task)
 
 
 def _task(row: Mapping[str, Any], number: int) -> Task:
     told = row["metadata"] if isinstance(row["metadata"], Mapping) else {}
-    context, reference = row["code_context"], row["reference_code"]
+    context, reference = published.text(row, "code_context"), published.text(row, "reference_code")
     library = [LIBRARIES[told["library"]]] if told.get("library") in LIBRARIES else []
     return Task(
         id=f"DS-1000/{told.get('problem_id', number)}",
-        prompt=row["prompt"],
+        prompt=published.text(row, "prompt"),
         entry_point="test_execution",
         canonical_solution=reference,
         test=context,

@@ -12,7 +12,6 @@ import json
 import pickle
 import re
 import zlib
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
@@ -64,11 +63,7 @@ def files(name: str, data_dir: Path | None) -> list[Path]:
 def load(name: str, version: str, data_dir: Path | None) -> TaskSet:
     """The problems of all files that are there (test.jsonl, test2.jsonl, ...)."""
     paths = files(name, data_dir)
-    rows, found, digest = published.read(name, version, paths, KEYS)
-    twice = [number for number, count in Counter(row["question_id"] for row in rows).items() if count > 1]
-    if twice:
-        raise InputError(f"{name}: problem {twice[0]} is in {paths[0].parent} twice; leave one release there, and not parts of another beside it")
-    return TaskSet(name, found, tuple(_task(row) for row in rows), digest)
+    return published.read(name, version, paths, KEYS, lambda row, _: _task(row))
 
 
 def _task(row: Mapping[str, Any]) -> Task:
@@ -76,8 +71,13 @@ def _task(row: Mapping[str, Any]) -> Task:
     told = json.loads(row["metadata"]) if isinstance(row.get("metadata"), str) and row["metadata"] else row.get("metadata") or {}
     hidden = _cases(row["private_test_cases"], where)
     cases = [*_cases(row["public_test_cases"], where), *hidden]
-    name = str(told.get("func_name") or "")
+    if not cases:
+        raise InputError(f"{where} has no test: any program would pass; is this the published file?")
+    name, kinds = str(told.get("func_name") or ""), {case["testtype"] for case in cases if case.get("testtype")}
     starter = str(row["starter_code"])
+    if kinds - {"functional" if name else "stdin"} or (starter.strip() and not name):
+        asked = f"a method ({name})" if name else "no method"
+        raise InputError(f"{where}: its metadata names {asked}, its tests and its starter code do not fit that; is this the published file?")
     form = f"{WITH_STARTER}\n```python\n{starter}\n```" if starter else f"{WITHOUT_STARTER}\n```python\n# YOUR CODE HERE\n```"
     prompt = f"### Question:\n{row['question_content']}\n\n### Format: {form}\n\n### Answer: (use the provided format with backticks)\n\n"
     return Task(
@@ -110,7 +110,9 @@ def _cases(value: object, where: str) -> list[dict[str, str]]:
             except ValueError:
                 found = _Texts(io.BytesIO(zlib.decompress(base64.b64decode(value)))).load()
                 found = json.loads(found) if isinstance(found, str) else found
-        return [{"input": str(case["input"]), "output": str(case["output"])} for case in found]
+        if any(not isinstance(case[part], str) for case in found for part in ("input", "output")):
+            raise ValueError("an input or output is no text")
+        return list(found)
     except (ValueError, KeyError, TypeError, EOFError, binascii.Error, zlib.error, pickle.UnpicklingError) as error:
         raise InputError(f"{where}: its tests cannot be read ({error}); is this the published file?") from error
 
@@ -144,7 +146,10 @@ def _run(task: Task, source: str, backend: Backend) -> Iterator[Outcome]:
 
 def _called(task: Task, source: str, backend: Backend) -> Iterator[Outcome]:
     entry = CALLED.format(source=f"{IMPORTS}{source}", name=task.entry_point)
-    inputs = [[json.loads(line) for line in text.split("\n") if line.strip()] for (text,) in task.base_inputs]
+    try:
+        inputs = [[json.loads(line) for line in text.split("\n") if line.strip()] for (text,) in task.base_inputs]
+    except ValueError as error:
+        raise InputError(f"{task.id}: an input of its tests is no JSON ({error}); is this the published file?") from error
     outcomes = call_function(entry, "codeact_entry", inputs, backend=backend, call_seconds=SECONDS)
     for outcome, expected in zip(outcomes, task.outputs, strict=True):
         if outcome.status != "passed":

@@ -22,6 +22,7 @@ from codeact.sandbox import Backend, Outcome
 SOURCE = "https://huggingface.co/datasets/nuprl/MultiPL-E (or prompts/ of https://github.com/nuprl/MultiPL-E)"
 # Short name in the files -> language.
 FILES = {"cpp": "cpp", "go": "go", "java": "java", "js": "javascript", "rs": "rust"}
+SPELT = {"go": "go_test.go"}  # in the files
 NAMES = {f"multipl-e{middle}-{short}": (origin, short) for origin, middle in (("humaneval", ""), ("mbpp", "-mbpp")) for short in FILES}
 # Every Java prompt imports this library, which few of them use.
 JAVATUPLES = re.compile(r"^[ \t]*import\s+org\.javatuples\.[\w.*]+;", re.M)
@@ -44,28 +45,34 @@ def load(name: str, version: str, data_dir: Path | None) -> TaskSet:
     """The set "multipl-e-cpp" (of HumanEval) or "multipl-e-mbpp-cpp"; also -go, -java, -js, -rs."""
     _, short = NAMES[name]
     paths = files(name, data_dir)
-    rows, found, digest = published.read(name, version, paths, KEYS)
-    other = next((row["language"] for row in rows if row["language"] in FILES and row["language"] != short), None)
-    if other is not None:
-        raise InputError(f"{paths[0]}: its tasks are in {FILES[other]} and not in {FILES[short]}; ask for multipl-e-{other}, or bring the file of {short}")
-    return TaskSet(name, found, tuple(_task(row, name, short) for row in rows), digest)
+
+    def make(row: Mapping[str, Any], _: int) -> Task:
+        if row["language"] not in (short, FILES[short], SPELT.get(short)):
+            raise InputError(f"{paths[0]}: its tasks are in {row['language']!r} and not in {FILES[short]}; ask for that set, or bring the file of {short}")
+        return _task(row, name, short)
+
+    return published.read(name, version, paths, KEYS, make)
 
 
 def _task(row: Mapping[str, Any], name: str, short: str) -> Task:
-    tokens = tuple(row["stop_tokens"])
-    language, prompt = FILES[short], str(row["prompt"])
+    tokens, tests = row["stop_tokens"], published.text(row, "tests")
+    if isinstance(tokens, str) or not all(isinstance(token, str) and token for token in tokens):
+        raise ValueError("stop_tokens is no list of texts")
+    language, prompt = FILES[short], published.text(row, "prompt")
     entry = _entry(prompt, language)
-    tuples = language == "java" and TUPLES.search(str(row["tests"]) + prompt.rstrip().rpartition("\n")[2])
+    if re.search(rf"(?<![\w$])(?:candidate|{re.escape(entry)})\s*\(", tests) is None:
+        raise ValueError(f"its tests do not call {entry}: any program would pass")
+    tuples = language == "java" and TUPLES.search(tests + prompt.rstrip().rpartition("\n")[2])
     return Task(
         id=f"{name}/{row['name']}",
         prompt=prompt,
         entry_point=entry,
         canonical_solution="",
-        test=_test(str(row["tests"]), language, prompt),
+        test=_test(tests, language, prompt),
         setup=_head(prompt) if language == "go" else "",
         language=language,
         not_run="it needs org.javatuples, which programs here do not have" if tuples else "",
-        rules=Rules(lambda task: tokens, question, program, judge=judge, always_cut=True),
+        rules=Rules(lambda task: tuple(tokens), question, program, judge=judge, always_cut=True),
     )
 
 

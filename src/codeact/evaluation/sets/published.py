@@ -7,13 +7,14 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from codeact import storage
 from codeact.errors import InputError
+from codeact.evaluation.tasks import Task, TaskSet
 
 VERSIONS = ("of the file that --data has",)
 NUMPY = "numpy"  # the one library that the sandbox shows beside the standard library's
@@ -60,24 +61,56 @@ def _digest(paths: Sequence[Path]) -> str:
     return digest.hexdigest()
 
 
-def read(name: str, version: str, paths: Sequence[Path], keys: Iterable[str]) -> tuple[list[Mapping[str, Any]], str, str]:
-    """(rows, version, digest) of files; each row has `keys`.
+Row = Mapping[str, Any]
+# what a row of another form makes of the functions that read it
+_OTHER = (ValueError, TypeError, KeyError, AttributeError, IndexError, StopIteration, SyntaxError, RecursionError)
+
+
+def read(name: str, version: str, paths: Sequence[Path], keys: Iterable[str], make: Callable[[Row, int], Task]) -> TaskSet:
+    """The set in files; each row has `keys`.
+
+    Args:
+        name: of the set.
+        version: asked for; "" for that of the files.
+        paths: of the files.
+        keys: that every row has to have.
+        make: a row and its number, from 0 over all files -> the task.
 
     Raises:
-        InputError: unreadable, a row without one of the keys, or another version than asked for.
+        InputError: unreadable, a row without one of the keys or of another form, a task that is there twice, or another version than asked for.
     """
     digest = _digest(paths)
     found = f"sha256 {digest[:12]}"
     if version not in ("", found, digest[:12]):
         raise InputError(f"{name} has no version {version!r}; that of {paths[0]} is {digest[:12]!r}")
-    rows: list[Mapping[str, Any]] = []
+    tasks: dict[str, Task] = {}
+    places: dict[str, str] = {}
     for path in paths:
         for number, row in enumerate(storage.read_rows(path).rows, 1):
+            place = f"{path}, row {number}"
             missing = [key for key in keys if row.get(key) is None]
             if missing:
-                raise InputError(f"{path}, row {number}: {name} has no key {missing[0]!r}; is this the published file?")
-            rows.append(row)
-    return rows, found, digest
+                raise InputError(f"{place}: {name} has no key {missing[0]!r}; is this the published file?")
+            try:
+                task = make(row, len(tasks))
+            except _OTHER as error:
+                raise InputError(f"{place}: no task of {name} ({' '.join(str(error).split())[:160] or type(error).__name__}); is this the published file?") from error
+            if task.id in tasks:
+                raise InputError(f"{place}: {task.id} is there twice (first: {places[task.id]}); leave one release there, and not parts of another beside it")
+            tasks[task.id], places[task.id] = task, place
+    return TaskSet(name, found, tuple(tasks.values()), digest)
+
+
+def text(row: Row, key: str) -> str:
+    """The text under a key.
+
+    Raises:
+        ValueError: it is none.
+    """
+    value = row[key]
+    if not isinstance(value, str):
+        raise ValueError(f"{key} is {type(value).__name__}, not text")
+    return value
 
 
 def lacking(sources: Iterable[str], named: Iterable[str] = ()) -> str:
