@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,7 +27,7 @@ def real_numbers(values: object, what: str) -> Floats:
     return _flat(values, what, "iuf", "numbers").astype(np.float64, copy=False)
 
 
-def _flat(values: object, what: str, kinds: str, named: str) -> NDArray[Any]:
+def _flat(values: object, what: str, kinds: str, named: str) -> NDArray[np.generic]:
     """One of NumPy's `kinds`, or empty."""
     try:
         given = np.asarray(values)

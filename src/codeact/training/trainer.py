@@ -132,9 +132,9 @@ class MeteredTrainer(Trainer):
     objective: str = "token-mean"
     crossover: float = math.inf
 
-    def _save_checkpoint(self, *given: Any, **named: Any) -> None:
+    def _save_checkpoint(self, model: torch.nn.Module, trial: object) -> None:
         with told(Path(self.args.output_dir or ".")):
-            super()._save_checkpoint(*given, **named)
+            super()._save_checkpoint(model, trial)
 
     def create_accelerator_and_postprocess(self) -> None:
         super().create_accelerator_and_postprocess()
