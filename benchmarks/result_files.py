@@ -35,7 +35,8 @@ def shortened(document: Any) -> Any:
 def write(path: Path, document: Any) -> None:
     """The document as text, or as `.json.xz`: the same bytes for the same document, floats to eight digits. NaN is refused."""
     packed = path.suffix == ".xz"
-    text = json.dumps(shortened(document), ensure_ascii=False, allow_nan=False, **({} if packed else {"indent": 1})) + "\n"
+    form: dict[str, Any] = {"separators": (",", ":")} if packed else {"indent": 1}
+    text = json.dumps(shortened(document), ensure_ascii=False, allow_nan=False, **form) + "\n"
     data = text.encode("utf-8")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(lzma.compress(data, filters=PACKING) if packed else data)

@@ -5,8 +5,10 @@
 
 After `restore`, `codeact compare` with the same recipe, data and versions of the stages trains only what the file lacks (more seeds,
 rates, strategies).
-Values are kept to six decimals, or as many as --decimals says: four in the committed files, by which no mean moves by more than 0.00002.
-The file holds them as whole numbers of the last decimal: 6,543 of 4 decimals is 0.6543. That packs a tenth smaller.
+Values are kept to six decimals, or as many as --decimals says: four in the committed files, by which no mean moves by more than 0.00002;
+three in measure_second_cells.json.xz (0.0002).
+The file holds them as whole numbers of the last decimal, item by item: the base's first, then what each cell has more. 6,543 of 4 decimals is
+0.6543. That packs best.
 
 Result: experiments/results/compare_*_cells.json.xz
 """
@@ -27,18 +29,25 @@ from codeact.errors import InputError
 
 
 def save(run_dir: Path, file: Path, decimals: int = 6) -> None:
-    """Write the results of base and cells, their items' names once per metric."""
+    """Write the results of base and cells."""
     found = {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in results(run_dir)}
-    items: dict[str, list[str]] = {}
     for result in found.values():
-        for metric, values in result["values"].items():
-            items[metric] = sorted({*items.get(metric, ()), *values})
-    for result in found.values():
-        result["values"] = {
-            metric: [round(values[name] * 10**decimals) if name in values else None for name in items[metric]]
-            for metric, values in result["values"].items()
-        }
-    result_files.write(file, {"decimals": decimals, "items": items, "results": found})
+        result.pop("check", None)  # of the file as it was written
+    result_files.write(file, packed(found, decimals))
+
+
+def packed(found: dict[str, dict[str, Any]], decimals: int) -> dict[str, Any]:
+    """Results by name as the file holds them; their `values` are taken out of them."""
+    by_result = [result.pop("values") for result in found.values()]
+    metrics = dict.fromkeys(metric for values in by_result for metric in values)
+    items: dict[str, dict[str, list[int | None]]] = {}
+    for metric in metrics:
+        sides = [values.get(metric, {}) for values in by_result]
+        items[metric] = {}
+        for item in sorted({item for side in sides for item in side}):
+            first, *others = (round(side[item] * 10**decimals) if item in side else None for side in sides)
+            items[metric][item] = [first, *(value if value is None else value - (first or 0) for value in others)]
+    return {"decimals": decimals, "items": items, "results": found}
 
 
 def load(file: Path) -> dict[str, dict[str, Any]]:
@@ -47,12 +56,13 @@ def load(file: Path) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = kept["results"]
     unit = 10 ** kept["decimals"]
     for result in found.values():
-        result["values"] = {
-            metric: {
-                item: value / unit for item, value in zip(kept["items"][metric], values, strict=True) if value is not None
-            }
-            for metric, values in result["values"].items()
-        }
+        result["values"] = {}
+    for metric, items in kept["items"].items():
+        for item, (first, *others) in items.items():
+            row = [first, *(value if value is None else value + (first or 0) for value in others)]
+            for result, value in zip(found.values(), row, strict=True):
+                if value is not None:
+                    result["values"].setdefault(metric, {})[item] = value / unit
     return found
 
 
@@ -63,7 +73,6 @@ def restore(file: Path, run_dir: Path) -> int:
         path = (run_dir if name == "base" else run_dir / "cells") / name / "result.json"
         if path.exists():
             continue
-        result.pop("check", None)  # of the file as it was written
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         written += 1

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
+from experiments.compare_cells import packed
 from tests.helpers.processes import Started
 
 
@@ -20,13 +21,11 @@ def write_cells(
     results = {
         f"{name}-0.4-tokens-seed{seed}": {
             "cell": {"entrant": name, "rate": 0.4, "unit": "tokens", "seed": seed},
-            "values": {"held-out loss": [round(value * 10_000) for value in found.tolist()]},
+            "values": {"held-out loss": {f"item {i}": value for i, value in enumerate(found.tolist())}},
         }
         for (name, seed), found in values.items()
     }
-    names = [f"item {i}" for i in range(items)]
-    kept = {"decimals": 4, "items": {"held-out loss": names}, "results": {"base": {"values": {}}, **results}}
-    file.write_text(json.dumps(kept))
+    file.write_text(json.dumps(packed({"base": {"values": {}}, **results}, 4)))
     return values
 
 
