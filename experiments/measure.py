@@ -272,6 +272,7 @@ def main() -> None:
     show.add_argument("recipe", type=Path)
     show.add_argument("overrides", nargs="*")
     show.add_argument("--output", type=Path, default=RESULTS / "measure.json.xz")
+    show.add_argument("--decimals", type=int, default=4, help="of the values that are saved")
     options = parser.parse_args()
     if options.action == "tasks":
         rates = solved_sometimes(options.folder)
@@ -287,7 +288,7 @@ def main() -> None:
         **study(trainings, group, seed, samples, characters),
     }  # fmt: skip
     result_files.write(options.output, document)
-    save(Path(comparison.run_dir), options.output.with_name(f"{options.output.name.partition('.')[0]}_cells.json.xz"), decimals=4)
+    save(Path(comparison.run_dir), options.output.with_name(f"{options.output.name.partition('.')[0]}_cells.json.xz"), options.decimals)
     print("\n".join(lines(document)))
 
 

@@ -39,10 +39,13 @@ def measured(values: dict[str, dict[str, float]]) -> dict[str, Any]:
 
 
 def test_the_cheap_measures_stand_in_the_order_of_the_published_table() -> None:
-    found = result_files.read(RESULTS / "measure.json.xz")["proxies"]
-    near = [found[metric]["correlation"]["pass@1"]["value"] for metric in MEASURED]
-    assert near == sorted(near, reverse=True)
-    assert {*MEASURED} == {metric for metric in found if "band" not in metric}
+    first, second = (
+        {metric: one["correlation"]["pass@1"]["value"] for metric, one in result_files.read(RESULTS / file)["proxies"].items() if "band" not in metric}
+        for file in ("measure.json.xz", "measure_second.json.xz")
+    )
+    more = sum(second[metric] - first[metric] for metric in first) / len(first)  # in the second study
+    near = {metric: (first[metric] + second[metric]) / 2 if metric in first else second[metric] - more / 2 for metric in second}
+    assert sorted(near, key=lambda metric: -near[metric]) == list(MEASURED)
 
 
 def test_the_best_measure_leads_whatever_task_set_is_named_first(comparison: Comparison, tmp_path: Path) -> None:
@@ -52,7 +55,7 @@ def test_the_best_measure_leads_whatever_task_set_is_named_first(comparison: Com
     done = [(cell, measured({name: {f"{n}": rng.random() for n in range(counts[name])} for name in names})) for cell in cells(comparison)]
     summary = summarise(comparison, done, cells(comparison), {"values": done[0][1]["values"]})
     expected = [
-        "mbpp pass@1", "mbpp pass@10", "humaneval bits_per_byte", "cruxeval-o bits_per_byte", "held-out loss", "mbpp bits_per_byte", "humaneval pass@1",
+        "mbpp pass@1", "mbpp pass@10", "held-out loss", "humaneval bits_per_byte", "cruxeval-o bits_per_byte", "mbpp bits_per_byte", "humaneval pass@1",
     ]  # fmt: skip
     assert list(summary["lower_is_better"]) == list(summary["smallest_seen"]) == expected
     assert list(summary["lower_is_better"].values()) == [False, False, True, True, True, True, False]
