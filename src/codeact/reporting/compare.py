@@ -19,8 +19,8 @@ DASHES = ("", "dot", "dash", "dashdot")
 # experiments/results/measure.json.xz, measure_second.json.xz
 PROXIES = (
     "how well bits per byte, margins and losses follow pass@1 is not settled: in two studies of 63 trainings each of a 135M model (7 selections, 9 seeds)"
-    " the held-out loss has Spearman 0.32 and 0.62 with it, the bits per byte of HumanEval's solutions 0.41 and 0.51; on other tasks none is shown to"
-    " follow it; none is shown to follow pass@10 (codeact docs experiments-measures)"
+    " the held-out loss has Spearman 0.32 and 0.62 with it, the bits per byte of the solutions of HumanEval 0.41 and 0.51; on other tasks none is shown"
+    " to follow it; none is shown to follow pass@10 (codeact docs experiments-measures)"
 )
 
 
