@@ -188,7 +188,7 @@ def test_a_sound_result_stands_on_the_board(made: Path) -> None:
         assert len(lines) == 2 + len(rules.BUDGETS) * len(rules.MEASURES)
         assert "-0.0300 [-0.0400, -0.0200]" in lines[2]
         assert [line.split(" | ")[5] for line in lines[2:]] == 2 * [
-            "humanevalpack-python bits_per_byte", "cruxeval-o bits_per_byte", "held-out loss", "humanevalpack-python margin_per_token",
+            "held-out loss", "humanevalpack-python bits_per_byte", "cruxeval-o bits_per_byte", "humanevalpack-python margin_per_token",
             "humanevalpack-python margin",
         ]  # fmt: skip
 

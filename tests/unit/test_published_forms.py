@@ -63,7 +63,7 @@ def test_a_set_in_parts_is_whole(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"livecodebench: .* holds 2 of the 3 parts of test; download the others from https"):
         load_tasks("livecodebench", tmp_path)
     write(tmp_path / "test-00002-of-00003.parquet", [lcb(STDIN, question_id="q1")])
-    with pytest.raises(InputError, match=r"problem q1 is in .* twice; leave one release there"):
+    with pytest.raises(InputError, match=r"LiveCodeBench/q1 is there twice \(first: .*\); leave one release there"):
         load_tasks("livecodebench", tmp_path)
     write(tmp_path / "test-00002-of-00003.parquet", [lcb(STDIN, question_id="q2")])
     assert [task.id[-2:] for task in load_tasks("livecodebench", tmp_path).tasks] == ["q0", "q1", "q2"]

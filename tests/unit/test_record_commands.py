@@ -34,7 +34,7 @@ def message(file: Path, split: str | None = None) -> str:
 def rows_of(told: str, file: Path) -> list[dict[str, Any]]:
     """What the command of a message writes, run as a reader would."""
     begins = [found for first in ("gzip -dc", "python3 -c", "jq -c") if (found := told.find(first)) >= 0]
-    line = told[begins[0] :].partition(" > rows.jsonl")[0].replace(" FILE", f" {shlex.quote(str(file))}").replace("python3 -c", f"{sys.executable} -c", 1)
+    line = told[begins[0] :].partition(" > rows.jsonl")[0].replace(" FILE", f" {shlex.quote(str(file))}").replace("python3 -c", f"{shlex.quote(sys.executable)} -c", 1)
     subprocess.run(["sh", "-c", f"{line} > rows.jsonl"], cwd=file.parent, check=True)
     return [json.loads(row) for row in (file.parent / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
 

@@ -47,8 +47,11 @@ def load(name: str, version: str, data_dir: Path | None) -> TaskSet:
     paths = files(name, data_dir)
 
     def make(row: Mapping[str, Any], _: int) -> Task:
-        if row["language"] not in (short, FILES[short], SPELT.get(short)):
-            raise InputError(f"{paths[0]}: its tasks are in {row['language']!r} and not in {FILES[short]}; ask for that set, or bring the file of {short}")
+        there = row["language"]
+        if there not in (short, FILES[short], SPELT.get(short)):
+            named = FILES[there] if there in FILES else repr(there)
+            mend = f"ask for {name.removesuffix(short)}{there}, or bring the file of {short}" if there in FILES else f"bring the file of {short}"
+            raise InputError(f"{paths[0]}: its tasks are in {named} and not in {FILES[short]}; {mend}")
         return _task(row, name, short)
 
     return published.read(name, version, paths, KEYS, make)
